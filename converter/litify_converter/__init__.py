@@ -1,0 +1,1 @@
+"""Raw PyTorch training script -> Lightning script."""

@@ -1,0 +1,444 @@
+"""Stage 5a, lifetimes: where each name of the hooks lives (def-use over hook borders).
+
+A name that one run of a hook binds and reads stays a local. One that flows from a hook to another, from one batch to
+the next, or out of the loop, becomes an attribute. One that only the set-up binds becomes an argument of `__init__`
+(a hyperparameter where it is a field of the configuration), or stays the module global it is. A name that a function
+outside of the hooks shares stays global and is declared so.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import enum
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, flow, free, function_locals, read
+
+from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.read import Script
+from litify_converter.reserved import attribute_name
+
+# Names that stand for the hooks' own parameters in New items.
+HOOK_NAMES = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "self": "self"}
+DEFINING = ("__init__", "configure_optimizers")  # hooks that run once, before training
+
+
+class Home(enum.Enum):
+    """Where a variable of the script lives in the result."""
+
+    LOCAL = "local"
+    ATTRIBUTE = "attribute"
+    HYPERPARAMETER = "hyperparameter"
+    GLOBAL = "global"
+    DEVICE = "device"
+    OPTIMIZER = "optimizer"  # a local, taken from self.optimizers()
+    SCHEDULER = "scheduler"
+    EPOCH = "epoch"  # a local, computed from self.current_epoch
+
+
+class Variables:
+    """Resolves names to variables, seeing through parameters and results of the functions that are written out."""
+
+    def __init__(self, script: Script, items: Iterable[Item]) -> None:
+        self.script = script
+        self._locals: dict[Scope, set[str]] = {}
+        self._static = self._static_names()
+        self.alias: dict[Variable, Variable] = {}
+        self.constant: dict[Variable, Bind] = {}  # parameter -> the argument that stands for it everywhere
+        items = list(items)
+        rebound = {v for item in items if not isinstance(item, Bind) for v in self.bound(item)}
+        for item in items:
+            if isinstance(item, Bind):
+                self._see_through(item, rebound)
+
+    def _static_names(self) -> set[str]:
+        """Module-level names that only imports, functions and classes bind."""
+        tree = self.script.tree
+        defined: set[str] = set()
+        for node in tree.body:
+            if isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
+                defined |= bound(node)
+        assigned = bound(n for n in tree.body if not isinstance(n, Function | ast.ClassDef | ast.Import | ast.ImportFrom))
+        return defined - assigned
+
+    def locals_of(self, scope: Scope) -> set[str]:
+        if scope not in self._locals:
+            if isinstance(scope, ast.Module):
+                self._locals[scope] = bound(scope.body) - self._static
+            else:
+                self._locals[scope] = function_locals(scope)
+        return self._locals[scope]
+
+    def raw(self, name: str, scope: Scope) -> Variable | None:
+        """The variable a name means in a scope, aliases not followed; None: built-in, import, function or class."""
+        place: ast.AST | None = scope
+        while place is not None:
+            if isinstance(place, ast.Module | Function) and name in self.locals_of(place):
+                return Variable(place, name)
+            place = self.script.roles.outer.get(place) if isinstance(place, Function | ast.ClassDef) else None
+        return None
+
+    def of(self, name: str, scope: Scope) -> Variable | None:
+        """Like `raw`, with parameters that only rename a variable of the caller seen through."""
+        variable = self.raw(name, scope)
+        while variable in self.alias:
+            variable = self.alias[variable]
+        return variable
+
+    def bound(self, item: Item) -> set[Variable]:
+        match item:
+            case Moved(scope, statement):
+                return self._map(bound(statement), scope)
+            case New(scope, text):
+                return self._map(bound(ast.parse(text).body), scope)
+            case Bind():
+                return self._map(bound(item.target), item.target_scope)
+
+    def _map(self, names: Iterable[str], scope: Scope) -> set[Variable]:
+        return {v for name in names if (v := self.of(name, scope)) is not None}
+
+    def _see_through(self, item: Bind, rebound: set[Variable]) -> None:
+        if not isinstance(item.target, ast.Name):
+            return
+        target = self.raw(item.target.id, item.target_scope)
+        if target is None or target in self.alias or target in self.constant:
+            return
+        if isinstance(item.value_scope, ast.Module | Function) and isinstance(item.value, ast.Name):
+            value = self.raw(item.value.id, item.value_scope)
+            is_parameter = target not in rebound
+            if value is None and is_parameter:
+                self.constant[target] = item
+            elif value is not None and is_parameter and self._resolved(value) != target:
+                self.alias[target] = value
+            elif value is not None and value not in self.alias and self._is_result(item) and value != target:
+                # `x = f()` where f ends in `return y`: y is x from the start, if y is f's own
+                self.alias[value] = target
+        elif target not in rebound and self._is_fixed(item, rebound):
+            self.constant[target] = item
+
+    def _resolved(self, variable: Variable) -> Variable:
+        while variable in self.alias:
+            variable = self.alias[variable]
+        return variable
+
+    def _is_result(self, item: Bind) -> bool:
+        name = item.value.id if isinstance(item.value, ast.Name) else ""
+        scope = item.value_scope
+        return isinstance(scope, Function) and name in self.locals_of(scope) and item.target_scope is not scope
+
+    def _is_fixed(self, item: Bind, rebound: set[Variable]) -> bool:
+        """A constant, or a field of something nobody rebinds, such as `args.clip`."""
+        if isinstance(item.value, ast.Constant):
+            return True
+        if not isinstance(item.value, ast.Attribute) or dotted(item.value) is None:
+            return False
+        return not (self._map(read(item.value), item.value_scope) & rebound)
+
+
+@dataclass(eq=False)
+class Usage:
+    """What one hook reads from outside of it, binds, and reads at all."""
+
+    exposed: set[Variable] = field(default_factory=set)
+    bound: set[Variable] = field(default_factory=set)
+    read: set[Variable] = field(default_factory=set)
+
+
+def usage(items: Iterable[Item], variables: Variables, plan: Plan) -> Usage:
+    """Def-use over the items of one hook, run in order."""
+    found = Usage()
+    sure: set[Variable] = set()
+    for item in items:
+        for scope, statements in _statements(item, variables, plan):
+            names = read(statements) | bound(statements)
+            assigned = {n for n in names if variables.of(n, scope) in sure}
+            exposed, after = flow(statements, assigned)
+            found.exposed |= {v for n in exposed if (v := variables.of(n, scope)) is not None and v not in sure}
+            found.read |= {v for n in read(statements) if (v := variables.of(n, scope)) is not None}
+            sure |= {v for n in names if n in after and (v := variables.of(n, scope)) is not None}
+        if isinstance(item, Bind) and not is_redundant(item, variables):
+            now = variables.bound(item)
+            sure |= now
+            found.bound |= now
+        elif not isinstance(item, Bind):
+            for scope, statements in _statements(item, variables, plan):
+                found.bound |= {v for n in bound(statements) if (v := variables.of(n, scope)) is not None}
+    return found
+
+
+def is_redundant(item: Bind, variables: Variables) -> bool:
+    """Whether a Bind only renames, so that nothing needs to be written."""
+    if not isinstance(item.target, ast.Name):
+        return False
+    target = variables.raw(item.target.id, item.target_scope)
+    if target in variables.constant:
+        return True
+    if not isinstance(item.value, ast.Name):
+        return False
+    return variables.of(item.target.id, item.target_scope) == variables.of(item.value.id, item.value_scope)
+
+
+def _statements(item: Item, variables: Variables, plan: Plan) -> list[tuple[Scope, list[ast.stmt]]]:
+    match item:
+        case Moved(scope, statement):
+            return [(scope, edited(statement, plan))]
+        case New(scope, text):
+            return [(scope, ast.parse(text).body)]
+        case Bind():
+            if is_redundant(item, variables):
+                return []
+            return [(item.value_scope, [ast.Expr(item.value)])]
+
+
+def edited(statement: ast.stmt, plan: Plan) -> list[ast.stmt]:
+    """A statement as the plan leaves it: dropped parts gone, replaced parts replaced."""
+    if statement in plan.dropped:
+        return []
+    if statement in plan.replaced:
+        return ast.parse(plan.replaced[statement]).body
+    blocks = {n: getattr(statement, n) for n in ("body", "orelse", "finalbody") if getattr(statement, n, None)}
+    if not blocks or not any(isinstance(b, list) for b in blocks.values()):
+        return [statement]
+    twin = copy.copy(statement)
+    for name, block in blocks.items():
+        if isinstance(block, list) and all(isinstance(s, ast.stmt) for s in block):
+            inner = [s for one in block for s in edited(one, plan)]
+            setattr(twin, name, inner or ([ast.Pass()] if name == "body" else []))
+    return [twin]
+
+
+@dataclass(eq=False)
+class Homes:
+    """The answer of this stage: texts for names, and what the class must hold."""
+
+    variables: Variables
+    home: dict[Variable, Home] = field(default_factory=dict)
+    text: dict[Variable, str] = field(default_factory=dict)  # how hooks spell the variable
+    parameters: dict[str, ast.expr | None] = field(default_factory=dict)  # of __init__: name -> argument in the entry
+    attributes: dict[str, str] = field(default_factory=dict)  # attribute -> parameter it is set from
+    fields: dict[Variable, list[str]] = field(default_factory=dict)  # configuration -> its fields that are read
+    read_back: dict[Variable, str] = field(default_factory=dict)  # read after training -> attribute
+    usages: dict[str, Usage] = field(default_factory=dict)
+
+
+def find_homes(script: Script, plan: Plan) -> Homes:
+    """Decide for every variable of the plan's hooks where it lives."""
+    return _HomeFinder(script, plan).find()
+
+
+class _HomeFinder:
+    def __init__(self, script: Script, plan: Plan) -> None:
+        self.script = script
+        self.plan = plan
+        self.nest = plan.nest
+        every = [item for hook in plan.hooks.values() for item in hook.items]
+        self.variables = Variables(script, every)
+        self.homes = Homes(self.variables)
+        self.usages = {name: usage(hook.items, self.variables, plan) for name, hook in plan.hooks.items()}
+        self.homes.usages = self.usages
+
+    def find(self) -> Homes:
+        training = {n: u for n, u in self.usages.items() if n not in DEFINING}
+        self.bound_in_hooks = {v for u in training.values() for v in u.bound}
+        self.flowing = {v for u in training.values() for v in u.exposed}
+        self.after = self._read_after()
+        self.outside = self._read_outside()
+        self.set_up = self._bound_before()
+        every = {v for u in self.usages.values() for v in u.bound | u.exposed | u.read}
+        order = sorted(every, key=lambda v: (v.scope is not self.nest.entry, v.name))
+        for variable in order:
+            home = self._home(variable)
+            self.homes.home[variable] = home
+            self._settle(variable, home)
+        self._rename_clashing_locals()
+        return self.homes
+
+    def role(self, variable: Variable) -> Role | None:
+        return self.script.roles.of(ast.Name(variable.name, ast.Load()), variable.scope)
+
+    # -- which home ------------------------------------------------------------------------------------------------
+
+    def _home(self, variable: Variable) -> Home:
+        role = self.role(variable)
+        if variable in self.usages.get("__init__", Usage()).bound:
+            return Home.ATTRIBUTE
+        if variable not in self.bound_in_hooks:
+            return self._home_of_set_up(variable, role)
+        nest = self.nest
+        if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
+            return Home.GLOBAL if variable in self.outside else Home.EPOCH
+        if isinstance(variable.scope, ast.Module) and variable in self.outside:
+            return Home.GLOBAL
+        if variable in self.flowing or variable in self.after:
+            return Home.ATTRIBUTE
+        return Home.LOCAL
+
+    def _home_of_set_up(self, variable: Variable, role: Role | None) -> Home:
+        if role is Role.DEVICE:
+            return Home.DEVICE
+        if role is Role.OPTIMIZER:
+            return Home.OPTIMIZER
+        if role is Role.SCHEDULER and variable in self._configured():
+            return Home.SCHEDULER
+        if variable in self._configured():
+            return Home.LOCAL
+        if role in (Role.MODEL, Role.CRITERION):
+            return Home.ATTRIBUTE
+        if isinstance(variable.scope, ast.Module) and variable not in self._gone():
+            return Home.GLOBAL
+        if role is Role.CONFIG and self._fields_read(variable) is not None:
+            return Home.HYPERPARAMETER
+        return Home.ATTRIBUTE
+
+    def _configured(self) -> set[Variable]:
+        return self.usages.get("configure_optimizers", Usage()).bound
+
+    def _gone(self) -> set[Variable]:
+        """Module variables that no longer exist as globals, since their statements moved."""
+        entry = self.nest.entry
+        if not isinstance(entry, ast.Module):
+            return set()
+        names = {n for s in self.plan.moved_setup for n in bound(s)}
+        return {v for n in names if (v := self.variables.of(n, entry)) is not None}
+
+    def _fields_read(self, variable: Variable) -> list[str] | None:
+        """The fields `args.x` that hooks read, or None where `args` itself is passed on or changed."""
+        fields: list[str] = []
+        for hook in self.plan.hooks.values():
+            for item in hook.items:
+                for scope, statements in _statements(item, self.variables, self.plan):
+                    found = _fields(statements, scope, variable, self.variables)
+                    if found is None:
+                        return None
+                    fields += [f for f in found if f not in fields]
+        for constant in self.variables.constant.values():
+            found = _fields([ast.Expr(constant.value)], constant.value_scope, variable, self.variables)
+            if found is None:
+                return None
+            fields += [f for f in found if f not in fields]
+        return fields
+
+    # -- what it means ---------------------------------------------------------------------------------------------
+
+    def _settle(self, variable: Variable, home: Home) -> None:
+        homes = self.homes
+        name = variable.name
+        match home:
+            case Home.DEVICE:
+                homes.text[variable] = "self.device"
+            case Home.HYPERPARAMETER:
+                homes.fields[variable] = self._fields_read(variable) or []
+                for one in homes.fields[variable]:
+                    value = ast.Attribute(ast.Name(name, ast.Load()), one, ast.Load())
+                    homes.parameters[one] = value
+            case Home.ATTRIBUTE:
+                attribute = self._free_attribute(attribute_name(name), variable)
+                homes.text[variable] = f"self.{attribute}"
+                in_init = variable in self.usages.get("__init__", Usage()).bound
+                if not in_init and variable in self.set_up:
+                    homes.parameters[name] = ast.Name(name, ast.Load())
+                    homes.attributes[attribute] = name
+                if variable in self.after and variable in self.bound_in_hooks:
+                    homes.read_back[variable] = attribute
+            case _:
+                homes.text[variable] = name
+
+    def _free_attribute(self, attribute: str, variable: Variable) -> str:
+        taken = {text for v, text in self.homes.text.items() if v != variable}
+        while f"self.{attribute}" in taken:
+            attribute += "_"
+        return attribute
+
+    def _rename_clashing_locals(self) -> None:
+        """Two functions' locals of one name that meet in one hook: the inner one takes its function's name too."""
+        for hook in self.usages.values():
+            seen: dict[str, Variable] = {}
+            for variable in sorted(hook.bound | hook.read, key=lambda v: (v.scope is not self.nest.entry, v.name)):
+                text = self.homes.text[variable]
+                other = seen.setdefault(text, variable)
+                if other != variable and isinstance(variable.scope, Function):
+                    self.homes.text[variable] = f"{variable.scope.name}_{variable.name}"
+
+    # -- the rest of the script ------------------------------------------------------------------------------------
+
+    def _read_after(self) -> set[Variable]:
+        """Variables that are read after the loop in the scope it stands in."""
+        entry, outer = self.nest.entry, self.nest.outer
+        found: set[Variable] = set()
+        for statement in statements_of(entry.body):
+            if statement.lineno > (outer.end_lineno or outer.lineno) and statement not in self.plan.dropped:
+                found |= {v for n in read(_shallow(statement)) if (v := self.variables.of(n, entry)) is not None}
+        return found
+
+    def _read_outside(self) -> set[Variable]:
+        """Variables that functions which stay outside of the hooks read or write."""
+        gone = {id(f) for f in self.plan.absorbed}
+        found: set[Variable] = set()
+        for function in [*self.script.roles.functions.values(), *self.script.roles.owner]:
+            if id(function) not in gone:
+                outer = self.script.roles.outer[function]
+                scope = outer if isinstance(outer, ast.Module | Function) else self.script.tree
+                found |= {v for n in free(function) if (v := self.variables.of(n, scope)) is not None}
+        return found
+
+    def _bound_before(self) -> set[Variable]:
+        """Variables that the set-up binds: parameters of the entry, and what stands before the loop."""
+        entry, outer = self.nest.entry, self.nest.outer
+        names = set() if isinstance(entry, ast.Module) else set(function_locals(entry)) - bound(entry.body)
+        for statement in statements_of(entry.body):
+            if statement.lineno < outer.lineno and statement not in self.plan.moved_setup:
+                names |= bound(_shallow(statement))
+        found = {v for n in names if (v := self.variables.of(n, entry)) is not None}
+        if not isinstance(entry, ast.Module):
+            module = [s for s in self.script.tree.body if not isinstance(s, Function | ast.ClassDef)]
+            found |= {v for n in bound(module) if (v := self.variables.of(n, self.script.tree)) is not None}
+        return found
+
+
+def statements_of(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
+    """All statements of a scope, in order, nested blocks too; functions and classes are not entered."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, Function | ast.ClassDef):
+            continue
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(statement, name, None)
+            if isinstance(block, list):
+                yield from statements_of(block)
+        for handler in getattr(statement, "handlers", []):
+            yield from statements_of(handler.body)
+
+
+def _shallow(statement: ast.stmt) -> list[ast.AST]:
+    """What a statement itself executes, without the statements inside it."""
+    if not isinstance(getattr(statement, "body", None), list) or isinstance(statement, Function | ast.ClassDef):
+        return [statement]
+    return [n for n in ast.iter_child_nodes(statement) if not isinstance(n, ast.stmt | ast.ExceptHandler)]
+
+
+def _fields(
+    statements: Iterable[ast.AST], scope: Scope, variable: Variable, variables: Variables
+) -> list[str] | None:
+    fields: list[str] = []
+    parents: list[ast.AST] = list(statements)
+    while parents:
+        node = parents.pop()
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if variables.of(node.value.id, scope) == variable:
+                if not isinstance(node.ctx, ast.Load):
+                    return None
+                fields.append(node.attr)
+            continue
+        if isinstance(node, ast.Name) and variables.of(node.id, scope) == variable:
+            return None
+        parents.extend(ast.iter_child_nodes(node))
+    return fields[::-1]
+
+
+def hook_reads(hook: Hook, name: str) -> bool:
+    """Whether a hook's fixed text mentions a name."""
+    return any(name in line for line in [*hook.first, *hook.last])

@@ -1,0 +1,480 @@
+"""Stage 2, regions: Script -> Nest, the loop structure taken apart along the Trainer's hooks.
+
+The way from the script's entry to the optimizer step is followed through loops and through calls of the script's own
+functions. The outermost loop on it is the epoch loop, the next one over data the batch loop; what stands before,
+inside and after the batch loop becomes the three parts of the nest, functions on the way written out in place.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
+
+from litify_converter.ir import BatchLoop, Bind, Call, EpochLoop, Item, Moved, Nest, New, Scope
+from litify_converter.read import Script
+from litify_converter.refusals import (
+    AlreadyConverted,
+    ControlFlow,
+    Distributed,
+    LoopInClass,
+    LoopShape,
+    NothingToConvert,
+    SeveralLoops,
+    StepElsewhere,
+)
+
+Loop = ast.For | ast.While
+# Wrappers around an iterable that only show progress.
+PROGRESS = {"tqdm", "tqdm.tqdm", "tqdm.auto.tqdm", "tqdm.notebook.tqdm", "rich.progress.track", "tqdm.std.tqdm"}
+PROGRESS_RANGE = {"tqdm.trange", "tqdm.auto.trange", "tqdm.notebook.trange"}
+LIGHTNING = ("lightning", "pytorch_lightning", "litify")
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """One step on the way inwards: a loop entered, a call followed, or another compound statement entered."""
+
+    scope: Scope
+    statement: ast.stmt
+    siblings: tuple[ast.stmt, ...]  # the block the statement stands in
+    call: Call | None = None
+
+
+def find_nest(script: Script) -> Nest:
+    """The loop nest that trains.
+
+    Raises:
+        Refusal: nothing trains, or the nest has a shape that the hooks can't take.
+    """
+    _refuse_already_converted(script)
+    ways = _Search(script).ways()
+    outermost = {id(_first_loop(way)): way for way in ways if _first_loop(way) is not None}
+    if not outermost:
+        raise _why_no_loop(script, ways)
+    if len(outermost) > 1:
+        first, second = (_first_loop(way) for way in list(outermost.values())[:2])
+        raise SeveralLoops(f"the script trains in {len(outermost)} separate loops", second or first)
+    ways = [way for way in ways if _first_loop(way) is not None]
+    return _Builder(script, ways).build()
+
+
+def is_step(call: ast.Call, script: Script, scope: Scope) -> bool:
+    """Whether a call makes an optimizer step: `optimizer.step()`, `scaler.step(optimizer)`."""
+    if not (isinstance(call.func, ast.Attribute) and call.func.attr == "step"):
+        return False
+    role = script.roles.of(call.func.value, scope)
+    return role is Role.OPTIMIZER or (role is Role.SCALER and bool(call.args))
+
+
+def backward_calls(nodes: ast.AST | Iterable[ast.AST]) -> list[ast.Call]:
+    """Every `x.backward(...)` and `torch.autograd.backward(...)` executed by these statements."""
+    return [
+        n
+        for n in walk_scope(nodes)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "backward"
+    ]
+
+
+def _refuse_already_converted(script: Script) -> None:
+    for name, node in script.roles.classes.items():
+        for base in node.bases:
+            qualified = script.imports.resolve(base) or ""
+            if qualified.startswith(LIGHTNING) and qualified.endswith("LightningModule"):
+                raise AlreadyConverted(f"class {name} is a LightningModule already: nothing to convert", node)
+
+
+def _first_loop(way: tuple[_Turn, ...]) -> ast.stmt | None:
+    return next((turn.statement for turn in way if isinstance(turn.statement, Loop)), None)
+
+
+def _why_no_loop(script: Script, ways: list[tuple[_Turn, ...]]) -> Exception:
+    """No step was reached from the script's entry inside a loop: say the nearest thing that was found."""
+    roles = script.roles
+    for function in [*roles.functions.values(), *roles.owner]:
+        steps = [n for n in walk_scope(function.body) if isinstance(n, ast.Call) and is_step(n, script, function)]
+        if steps and function in roles.owner:
+            owner = roles.owner[function].name
+            return LoopInClass(f"the optimizer is stepped in method {function.name} of class {owner}", steps[0])
+        if steps and _is_spawned(script, function):
+            return Distributed(f"{function.name}() is started in processes of its own", steps[0])
+        if steps:
+            return StepElsewhere(f"no loop of this script calls {function.name}(), which steps the optimizer", steps[0])
+    if ways:
+        return LoopShape("the optimizer is stepped outside of any loop", ways[0][-1].statement)
+    return NothingToConvert("no training loop found: nothing calls both .backward() and an optimizer's .step()")
+
+
+def _is_spawned(script: Script, function: Function) -> bool:
+    for node in ast.walk(script.tree):
+        if isinstance(node, ast.Call) and (script.imports.resolve(node.func) or "").startswith("torch.multiprocessing"):
+            values = [*node.args, *(k.value for k in node.keywords)]
+            if any(isinstance(a, ast.Name) and a.id == function.name for a in values):
+                return True
+    return False
+
+
+class _Search:
+    """Depth-first search of the ways from the module's top level to optimizer steps."""
+
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self._steps_below: dict[Function, bool] = {}
+
+    def ways(self) -> list[tuple[_Turn, ...]]:
+        return self._in_block(self.script.tree.body, self.script.tree, (), ())
+
+    def _in_block(
+        self, block: list[ast.stmt], scope: Scope, way: tuple[_Turn, ...], active: tuple[Function, ...]
+    ) -> list[tuple[_Turn, ...]]:
+        found: list[tuple[_Turn, ...]] = []
+        for statement in block:
+            if isinstance(statement, Function | ast.ClassDef):
+                continue
+            turn = _Turn(scope, statement, tuple(block))
+            for call in _own_calls(statement):
+                if is_step(call, self.script, scope):
+                    found.append((*way, turn))
+                    continue
+                function = self.script.roles.callee(call, scope)
+                if function is None or function in active or not self._steps(function, active):
+                    continue
+                entered = _Turn(scope, statement, tuple(block), Call(statement, call, scope, function))
+                found += self._in_block(function.body, function, (*way, entered), (*active, function))
+            for inner in _blocks(statement):
+                found += self._in_block(inner, scope, (*way, turn), active)
+        return found
+
+    def _steps(self, function: Function, active: tuple[Function, ...]) -> bool:
+        """Whether a function reaches an optimizer step."""
+        if function not in self._steps_below:
+            self._steps_below[function] = False  # for recursion
+            self._steps_below[function] = any(
+                is_step(call, self.script, function)
+                or ((callee := self.script.roles.callee(call, function)) is not None and self._steps(callee, active))
+                for call in walk_scope(function.body)
+                if isinstance(call, ast.Call)
+            )
+        return self._steps_below[function]
+
+
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    """The blocks of statements inside a compound statement, in order."""
+    blocks = [getattr(statement, name, []) for name in ("body",)]
+    blocks += [handler.body for handler in getattr(statement, "handlers", [])]
+    blocks += [case.body for case in getattr(statement, "cases", [])]
+    blocks += [getattr(statement, name, []) for name in ("orelse", "finalbody")]
+    return [block for block in blocks if block]
+
+
+def _own_calls(statement: ast.stmt) -> list[ast.Call]:
+    """Calls that the statement itself makes: those of its expressions, not of its blocks."""
+    inner = {id(s) for block in _blocks(statement) for s in block}
+    calls = []
+    stack: list[ast.AST] = [statement]
+    while stack:
+        node = stack.pop()
+        if id(node) in inner or (isinstance(node, Function | ast.ClassDef | ast.Lambda) and node is not statement):
+            continue
+        if isinstance(node, ast.Call):
+            calls.append(node)
+        stack.extend(reversed(list(ast.iter_child_nodes(node))))
+    return calls
+
+
+class _Builder:
+    """Takes the nest apart; `ways` are all ways to steps, with one outermost loop in common."""
+
+    def __init__(self, script: Script, ways: list[tuple[_Turn, ...]]) -> None:
+        self.script = script
+        self.roles = script.roles
+        self.way = _common(ways)
+        outer = next((i for i, turn in enumerate(self.way) if isinstance(turn.statement, Loop)), None)
+        if outer is None:
+            raise SeveralLoops("the training loop is reached in more than one way", _first_loop(ways[0]))
+        self.outer_index = outer
+        self.inner = self.way[self.outer_index :]
+
+    def build(self) -> Nest:
+        for turn in self.way:
+            if turn.call is not None and turn.call.function in self.roles.owner:
+                name = self.roles.owner[turn.call.function].name
+                raise LoopInClass(f"the training loop is in the methods of class {name}", turn.call.function)
+        outer = self.inner[0]
+        loops = [turn for turn in self.inner if isinstance(turn.statement, Loop)]
+        batch = self._batch_turn(loops)
+        epochs, batches = self._loops(outer, batch)
+        self.buckets: dict[str, list[Item]] = {"start": [], "step": [], "end": []}
+        self.calls: list[Call] = []
+        self._take_apart(outer, batch, batches.statement is not None)
+        return Nest(
+            outer.scope,
+            outer.statement,
+            epochs,
+            batches,
+            tuple(self.buckets["start"]),
+            tuple(self.buckets["step"]),
+            tuple(self.buckets["end"]),
+            tuple(self.calls),
+        )
+
+    # -- which loop is which ---------------------------------------------------------------------------------------
+
+    def _batch_turn(self, loops: list[_Turn]) -> _Turn | None:
+        """The loop over batches: the outermost one over data; of two counting loops the inner one."""
+        for turn in loops:
+            if isinstance(turn.statement, ast.For) and self._is_data(turn.statement.iter, turn.scope):
+                return turn
+        if len(loops) == 1:
+            return None
+        if isinstance(loops[1].statement, ast.For):
+            return loops[1]
+        raise LoopShape("a while loop inside the epoch loop", loops[1].statement)
+
+    def _is_data(self, iterable: ast.expr, scope: Scope) -> bool:
+        iterable, _, _ = self._peel(iterable)
+        role = self.roles.of(iterable, scope)
+        if role in (Role.LOADER, Role.DATASET):
+            return True
+        if isinstance(iterable, ast.Call):
+            name = dotted(iterable.func)
+            if name == "zip":
+                return any(self._is_data(a, scope) for a in iterable.args)
+            if name == "range":
+                return len(iterable.args) == 3
+            return name is not None and "batch" in name.lower()
+        name = dotted(iterable) or ""
+        return any(word in name.lower() for word in ("loader", "batches", "dataset", "iterator", "dataloader"))
+
+    def _peel(self, iterable: ast.expr) -> tuple[ast.expr, bool, ast.expr | None]:
+        """Takes enumerate and progress bars off an iterable: (iterable, enumerated, start of the count)."""
+        enumerated, start = False, None
+        while isinstance(iterable, ast.Call) and iterable.args:
+            name = self.script.imports.resolve(iterable.func) or dotted(iterable.func)
+            if name == "enumerate" and not enumerated:
+                enumerated = True
+                start = iterable.args[1] if len(iterable.args) > 1 else None
+                start = next((k.value for k in iterable.keywords if k.arg == "start"), start)
+            elif name not in PROGRESS:
+                break
+            iterable = iterable.args[0]
+        if isinstance(iterable, ast.Name):  # `bar = tqdm(loader)` just before
+            return iterable, enumerated, start
+        return iterable, enumerated, start
+
+    def _loops(self, outer: _Turn, batch: _Turn | None) -> tuple[EpochLoop, BatchLoop]:
+        if batch is not None and batch.statement is outer.statement:
+            return EpochLoop(None, outer.scope), self._batch_loop(batch)
+        statement = outer.statement
+        if batch is None and not _counts_epochs(statement):
+            if not isinstance(statement, ast.For):
+                raise LoopShape("a while loop that counts its iterations by hand", statement)
+            return EpochLoop(None, outer.scope), self._batch_loop(outer)
+        epochs = self._epoch_loop(outer)
+        inner = self._batch_loop(batch) if batch is not None else BatchLoop(None, self.inner[-1].scope)
+        return epochs, inner
+
+    def _epoch_loop(self, turn: _Turn) -> EpochLoop:
+        statement = turn.statement
+        if not isinstance(statement, ast.For):
+            raise LoopShape("the epochs are counted by a while loop", statement)
+        if statement.orelse:
+            raise LoopShape("a for loop with an else branch", statement)
+        iterable, enumerated, _ = self._peel(statement.iter)
+        if isinstance(iterable, ast.Call) and not enumerated and isinstance(statement.target, ast.Name):
+            name = self.script.imports.resolve(iterable.func) or dotted(iterable.func)
+            args = iterable.args
+            counts = name == "range" or name in PROGRESS_RANGE
+            if counts and 1 <= len(args) <= 2 and not any(isinstance(a, ast.Starred) for a in args):
+                first = args[0] if len(args) == 2 else None
+                return EpochLoop(statement, turn.scope, statement.target.id, first, args[-1])
+        raise LoopShape("the epoch loop is not a `for epoch in range(...)`", statement)
+
+    def _batch_loop(self, turn: _Turn) -> BatchLoop:
+        statement = turn.statement
+        assert isinstance(statement, ast.For)
+        if statement.orelse:
+            raise LoopShape("a for loop with an else branch", statement)
+        source, enumerated, start = self._peel(statement.iter)
+        target: ast.expr = statement.target
+        index = None
+        if enumerated:
+            if not (isinstance(target, ast.Tuple) and len(target.elts) == 2 and isinstance(target.elts[0], ast.Name)):
+                raise LoopShape("enumerate() without an index and a batch as targets", statement)
+            index, target = target.elts[0].id, target.elts[1]
+        return BatchLoop(statement, turn.scope, source, target, index, start)
+
+    # -- what stands where -----------------------------------------------------------------------------------------
+
+    def _take_apart(self, outer: _Turn, batch: _Turn | None, has_batches: bool) -> None:
+        """Walk inwards; what stands before the way goes to `start` or `step`, what stands after it to `end` or `step`."""
+        loop = outer.statement
+        assert isinstance(loop, Loop)
+        batch_statement = batch.statement if batch is not None else (loop if has_batches else None)
+        self.split_calls = batch_statement is None  # full batch: the innermost function is the step
+        inside = loop is batch_statement
+        self._block(tuple(loop.body), outer.scope, 1, inside, batch_statement, "step" if inside else None)
+
+    def _block(
+        self,
+        block: tuple[ast.stmt, ...],
+        scope: Scope,
+        position: int,
+        inside: bool,
+        batch: ast.stmt | None,
+        only: str | None,
+    ) -> None:
+        """Put one block's statements into the buckets. `position`: index into the way below the outermost loop."""
+        turn = self.inner[position] if position < len(self.inner) else None
+        on_way = turn.statement if turn is not None and turn.statement in block else None
+        last_function = not any(t.call is not None for t in self.inner[position:])
+        if on_way is None or (only == "step" and not self._call_at(turn)) or (batch is None and last_function):
+            self._put("step" if (only or batch is None) else "start", scope, block)
+            return
+        at = block.index(on_way)
+        before, after = block[:at], block[at + 1 :]
+        assert turn is not None
+        self._put(only or "start", scope, before)
+        if turn.call is not None:
+            self._enter(turn.call, position, inside, batch, only)
+        elif on_way is batch:
+            assert isinstance(on_way, ast.For)
+            self._block(tuple(on_way.body), scope, position + 1, True, batch, "step")
+        elif isinstance(on_way, ast.With) and self._is_progress(on_way):
+            self._block(tuple(on_way.body), scope, position + 1, inside, batch, only)
+        else:
+            raise LoopShape("the batch loop stands inside another statement of the epoch loop", on_way)
+        self._put(only or "end", scope, after)
+
+    @staticmethod
+    def _call_at(turn: _Turn | None) -> bool:
+        return turn is not None and turn.call is not None
+
+    def _enter(self, call: Call, position: int, inside: bool, batch: ast.stmt | None, only: str | None) -> None:
+        function = call.function
+        body = list(function.body)
+        if function.decorator_list:
+            raise StepElsewhere(f"{function.name}() has a decorator, so it can't be written out", function)
+        if isinstance(function, ast.AsyncFunctionDef) or any(
+            isinstance(n, ast.Yield | ast.YieldFrom) for n in walk_scope(body)
+        ):
+            raise StepElsewhere(f"{function.name}() is a generator or a coroutine", function)
+        self._check_callable_once(call)
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            body = body[1:]  # the docstring
+        result = None
+        if body and isinstance(body[-1], ast.Return):
+            result = body[-1].value
+            body = body[:-1]
+        early = next((n for n in walk_scope(body) if isinstance(n, ast.Return)), None)
+        if early is not None:
+            raise ControlFlow(f"{function.name}() returns from its middle", early)
+        self.calls.append(call)
+        in_step = only or ("step" if batch is None and self._innermost(position) else None)
+        self.buckets[in_step or "start"] += self._take_arguments(call)
+        self._block(tuple(body), function, position + 1, inside, batch, in_step)
+        self.buckets[in_step or "end"] += _take_result(call, result)
+
+    def _take_arguments(self, call: Call) -> list[Item]:
+        """`parameter = argument` for each parameter; those that only rename a variable vanish later."""
+        function = call.function
+        arguments = function.args
+        if arguments.vararg or arguments.kwarg or any(isinstance(a, ast.Starred) for a in call.call.args):
+            raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
+        given = self.roles.arguments(call.call, function)
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults = dict(zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False))
+        defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
+        items: list[Item] = []
+        for name in [a.arg for a in [*positional, *arguments.kwonlyargs]]:
+            target = ast.Name(name, ast.Store())
+            if name in given:
+                items.append(Bind(function, target, call.caller, given[name]))
+            elif name in defaults:
+                items.append(Bind(function, target, self.script.tree, defaults[name]))
+            else:
+                raise StepElsewhere(f"{function.name}() is called without its argument {name}", call.call)
+        return items
+
+    def _innermost(self, position: int) -> bool:
+        return not any(t.call is not None for t in self.inner[position + 1 :])
+
+    def _check_callable_once(self, call: Call) -> None:
+        name = call.function.name
+        others = [
+            n
+            for n in ast.walk(self.script.tree)
+            if isinstance(n, ast.Call) and n is not call.call and isinstance(n.func, ast.Name) and n.func.id == name
+        ]
+        if others:
+            raise SeveralLoops(f"{name}() is called in more than one place", others[0])
+
+    def _is_progress(self, statement: ast.With) -> bool:
+        return all(
+            isinstance(i.context_expr, ast.Call) and (self.script.imports.resolve(i.context_expr.func) or "") in PROGRESS
+            for i in statement.items
+        )
+
+    def _put(self, bucket: str, scope: Scope, statements: tuple[ast.stmt, ...]) -> None:
+        self.buckets[bucket] += [Moved(scope, statement) for statement in statements]
+
+
+def _take_result(call: Call, result: ast.expr | None) -> list[Item]:
+    """What the caller's statement does with the result of a function that is written out."""
+    value = result if result is not None else ast.Constant(None)
+    match call.statement:
+        case ast.Expr(value=ast.Call() as only) if only is call.call:
+            return []
+        case ast.Assign(targets=[target], value=ast.Call() as only) if only is call.call:
+            return [Bind(call.caller, target, call.function, value)]
+    # The call is a part of a larger expression: name the result, then run the statement with the name.
+    name = f"{call.function.name}_result"
+    text = ast.unparse(_Replace(call.call, ast.Name(name, ast.Load())).visit(copy.deepcopy(call.statement)))
+    target = ast.Name(name, ast.Store())
+    return [Bind(call.caller, target, call.function, value), New(call.caller, text, call.statement)]
+
+
+class _Replace(ast.NodeTransformer):
+    """Puts `new` in the place of the expression that stands where `old` does."""
+
+    def __init__(self, old: ast.expr, new: ast.expr) -> None:
+        self.place = (old.lineno, old.col_offset, old.end_lineno, old.end_col_offset)
+        self.new = new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.Call) and self.place == (
+            node.lineno,
+            node.col_offset,
+            node.end_lineno,
+            node.end_col_offset,
+        ):
+            return self.new
+        return self.generic_visit(node)
+
+
+def _common(ways: list[tuple[_Turn, ...]]) -> tuple[_Turn, ...]:
+    """The beginning that all ways share, up to and with the statement where the first of them steps or they part."""
+    first = ways[0]
+    length = len(first)
+    for way in ways[1:]:
+        same = 0
+        while same < min(len(way), length) and _same_turn(first[same], way[same]):
+            same += 1
+        length = same
+    return first[:length]
+
+
+def _same_turn(left: _Turn, right: _Turn) -> bool:
+    if left.statement is not right.statement:
+        return False
+    return (left.call.call if left.call else None) is (right.call.call if right.call else None)
+
+
+def _counts_epochs(statement: ast.stmt) -> bool:
+    """Whether a loop without batches counts epochs (by its name) rather than iterations."""
+    return isinstance(statement, ast.For) and isinstance(statement.target, ast.Name) and "epoch" in statement.target.id

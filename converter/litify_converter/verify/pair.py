@@ -1,0 +1,256 @@
+"""A pair's whole way: copy, run the one, run the other, compare; once more with keyed random numbers if need be."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from litify_converter.verify.compare import FINAL_WEIGHTS, Comparison, Finding, compare
+from litify_converter.verify.run import Outcome, run_recorded
+from litify_converter.verify.scratch import Scratch, mirror
+from litify_converter.verify.trace import Settings, Trace, read_trace
+from litify_converter.verify.verdict import CannotVerify, Difference, RunSummary, Verdict
+
+Progress = Callable[[str, int], None]  # script as named by the user, steps so far
+
+
+@dataclass(frozen=True)
+class _Request:
+    raw: str
+    lit: str
+    args: tuple[str, ...]
+    seed: int
+    steps: int | None
+    tolerance: float | None
+    timeout: float | None
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    summary: RunSummary
+    trace: Trace
+    scratch: Scratch
+
+
+@dataclass(frozen=True)
+class _Pair:
+    raw: _Recorded
+    lit: _Recorded
+    comparison: Comparison
+    keyed: bool
+
+
+def verify(
+    raw: str | os.PathLike[str],
+    lit: str | os.PathLike[str],
+    args: Sequence[str] = (),
+    *,
+    seed: int = 0,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    timeout: float | None = None,
+    keep: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda script, steps: None,
+) -> Verdict:
+    """Run both scripts in scratch copies of the working folder and compare their optimizer steps.
+
+    Args:
+        raw: the original script, run as `python RAW ARGS` would.
+        lit: the converted one, run alike.
+        args: command-line arguments given to each.
+        seed: for torch, numpy and random, set before a script's first line.
+        steps: compare this many optimizer steps and stop there; by default all.
+        tolerance: largest relative difference that still counts as close; by default numbers must be equal.
+        timeout: seconds for each run; by default none.
+        keep: a new or empty folder that keeps copies, traces and logs; by default they are deleted.
+        progress: told several times a second how far a script is.
+
+    Raises:
+        CannotVerify: there is nothing to compare, with the reason in one line. The log of a script that failed is
+            kept, and the message says where.
+    """
+    request = _Request(os.fspath(raw), os.fspath(lit), tuple(args), seed, steps, tolerance, timeout, progress)
+    _check(request)
+    work = _work_folder(keep)
+    try:
+        return _verdict(_compared(request, work), request)
+    finally:
+        if keep is None:
+            _clean(work)
+
+
+def _check(request: _Request) -> None:
+    for script in (request.raw, request.lit):
+        if not os.path.isfile(script):
+            what = "is a folder; name a script" if os.path.isdir(script) else "does not exist"
+            raise CannotVerify(f"{script} {what}")
+    if request.steps is not None and request.steps < 1:
+        raise CannotVerify(f"cannot compare {request.steps} steps; --steps takes 1 or more")
+    if importlib.util.find_spec("torch") is None:
+        raise CannotVerify('running a training script needs torch: pip install "litify[run]"')
+
+
+def _work_folder(keep: str | os.PathLike[str] | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="litify-verify-")).resolve()
+    folder = Path(keep).resolve()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CannotVerify(f"{keep} is not empty; --keep takes a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _clean(work: Path) -> None:
+    """Delete all but the log of a failed run, which `_recorded` put on the top level."""
+    for entry in work.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry, onerror=_make_writable)
+    if not any(work.iterdir()):
+        work.rmdir()
+
+
+def _make_writable(function: Callable[[str], object], path: str, _: object) -> None:
+    """A copied folder without write permission is made writable, and the failed deletion done again."""
+    os.chmod(os.path.dirname(path), 0o700)
+    os.chmod(path, 0o700)
+    function(path)
+
+
+def _compared(request: _Request, work: Path) -> _Pair:
+    """With plain seeds first, the stronger statement; keyed only where another order of draws could explain it."""
+    seeded = _run_pair(request, work, keyed=False)
+    if seeded.comparison.identical or not _may_be_random(seeded.comparison):
+        return seeded
+    keyed = _run_pair(request, work, keyed=True)
+    if seeded.comparison.accepted and not keyed.comparison.identical:
+        return seeded
+    return keyed
+
+
+def _may_be_random(comparison: Comparison) -> bool:
+    """Classes, counts and the first learning rate owe nothing to random numbers."""
+    first = comparison.first
+    if first is None or first.field in ("optimizer", "parameters", "parameter groups"):
+        return False
+    return not (first.field == "lr" and first.step == 0)
+
+
+def _run_pair(request: _Request, work: Path, keyed: bool) -> _Pair:
+    suffix = "-keyed" if keyed else ""
+    raw = _recorded(request, request.raw, work / f"raw{suffix}", keyed)
+    if not raw.trace.steps:
+        raise CannotVerify(f"{request.raw} took no optimizer step: there is nothing to compare")
+    lit = _recorded(request, request.lit, work / f"lit{suffix}", keyed)
+    return _Pair(raw, lit, compare(raw.trace, lit.trace, request.tolerance), keyed)
+
+
+def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Recorded:
+    traces, log = folder / "steps", folder / "log.txt"
+    traces.mkdir(parents=True)
+    real = Path(script).resolve()
+    both = [Path(request.raw).resolve(), Path(request.lit).resolve()]
+    scratch = mirror(folder / "tree", Path.cwd().resolve(), both, omit=folder.parent)
+    settings = Settings(
+        script=str(scratch.place_of(real)),
+        argv0=str(scratch.place_of(real)) if os.path.isabs(script) else script,
+        traces=str(traces),
+        tree=str(scratch.tree),
+        protected=tuple(map(str, scratch.protected)),
+        seed=request.seed,
+        steps=request.steps,
+        keyed=keyed,
+    )
+    outcome = run_recorded(
+        settings, request.args, scratch.cwd, log, request.timeout, lambda steps: request.progress(script, steps)
+    )
+    trace = read_trace(traces)
+    reason = _failure(script, request, outcome, trace, scratch, log)
+    if reason is not None:
+        kept = folder.parent / f"{real.stem}.log"
+        shutil.move(log, kept)
+        raise CannotVerify(f"{reason}; full log: {kept}")
+    summary = RunSummary(script, len(trace.steps), trace.optimizers, round(outcome.seconds, 1))
+    if not (request.steps or keyed):
+        pass
+    return _Recorded(summary, trace, scratch)
+
+
+def _failure(
+    script: str, request: _Request, outcome: Outcome, trace: Trace, scratch: Scratch, log: Path
+) -> str | None:
+    """Why this run proves nothing, or None."""
+    if trace.end and trace.end.reason == "steps":
+        return None
+    if outcome.timed_out:
+        return (
+            f"{script} was not done after {request.timeout:g} s ({len(trace.steps)} steps); "
+            "give a longer --timeout or fewer --steps"
+        )
+    if trace.end and trace.end.error:
+        place = f" ({_line(trace.end.where, scratch)})" if trace.end.where else ""
+        why = "its data is missing here" if trace.end.data_missing else "cannot be run"
+        return f"{script}: {why}: {trace.end.error}{place}"
+    if outcome.returncode != 0:
+        return f"{script} cannot be run: {_last_line(log) or f'exit code {outcome.returncode}'}"
+    return None
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _line(where: str | None, scratch: Scratch) -> str | None:
+    """A place in the scratch copy as the user knows it, relative to the working folder if below."""
+    if where is None:
+        return None
+    original = scratch.original_of(where)
+    return original.removeprefix(f"{Path.cwd().resolve()}{os.sep}")
+
+
+def _verdict(pair: _Pair, request: _Request) -> Verdict:
+    comparison = pair.comparison
+    return Verdict(
+        kind="identical" if comparison.identical else "close" if comparison.accepted else "diverged",
+        randomness="keyed" if pair.keyed else "seeded",
+        steps=comparison.steps,
+        final_weights=comparison.final_weights,
+        tolerance=request.tolerance,
+        raw=pair.raw.summary,
+        lit=pair.lit.summary,
+        first=_difference(comparison.first, pair),
+        largest=_difference(comparison.largest, pair),
+        notes=_notes(pair),
+    )
+
+
+def _difference(finding: Finding | None, pair: _Pair) -> Difference | None:
+    if finding is None:
+        return None
+    return Difference(
+        step=None if finding.field == FINAL_WEIGHTS else finding.step,
+        field=finding.field,
+        raw=finding.raw,
+        lit=finding.lit,
+        relative=finding.relative,
+        raw_line=_line(finding.raw_where, pair.raw.scratch),
+        lit_line=_line(finding.lit_where, pair.lit.scratch),
+    )
+
+
+def _notes(pair: _Pair) -> tuple[str, ...]:
+    """Under keyed random numbers the scripts' own seeds do not act, so seeds that differ are told."""
+    ends = (pair.raw.trace.end, pair.lit.trace.end)
+    if not pair.keyed or not all(ends) or set(ends[0].seeds) == set(ends[1].seeds):  # type: ignore[union-attr]
+        return ()
+    seeds = [
+        f"{run.summary.script} with {', '.join(map(str, end.seeds)) or 'nothing'}"  # type: ignore[union-attr]
+        for run, end in zip((pair.raw, pair.lit), ends, strict=True)
+    ]
+    return (f"the scripts seed torch differently ({'; '.join(seeds)}), so their own runs will differ",)

@@ -1,0 +1,135 @@
+"""What one run leaves behind: a line per optimizer step, then a line about its end.
+
+The recorder writes these lines as JSON, one file per process that stepped; `read_trace` picks the process that
+counts. Standard library only: both sides import it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the child process is told; paths are absolute and lie in the scratch copy, but for `protected`."""
+
+    script: str
+    argv0: str  # the script as the user typed it
+    traces: str  # folder for the trace files
+    tree: str  # scratch copy of the file system's root
+    protected: tuple[str, ...]  # the user's own folders: read, never written
+    seed: int
+    steps: int | None  # stop after this many optimizer steps
+    keyed: bool
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        values = json.loads(text)
+        return cls(**{**values, "protected": tuple(values["protected"])})
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step, as it stood when gradients were there and parameters not yet changed.
+
+    Norms are Euclidean, over all parameters of the optimizer, in float64. `loss` holds the scalars that were
+    given to backward since the step before, so it is empty where a script computes gradients otherwise.
+    """
+
+    optimizer: int  # in order of first step
+    kind: str  # class name
+    parameters: int  # numbers, not tensors
+    lr: tuple[float | None, ...]  # per parameter group
+    param_norm: float
+    loss: tuple[float, ...]
+    grad_norm: float
+    where: str | None  # path:line inside the user's files
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One parameter tensor after the run: enough to tell whether it is the same, and roughly how far off.
+
+    `projection` is its scalar product with a fixed pseudo-random direction, so that two tensors of equal norm differ.
+    """
+
+    digest: str
+    norm: float
+    projection: float
+
+
+@dataclass(frozen=True)
+class End:
+    """How a recorded process ended: "exit" by itself, "steps" at the limit, "error" with an exception.
+
+    A process killed from outside leaves no end.
+    """
+
+    reason: str
+    weights: tuple[tuple[Weight, ...], ...] = ()  # per optimizer that stepped
+    seeds: tuple[int, ...] = ()  # what the script gave to torch.manual_seed
+    error: str | None = None
+    data_missing: bool = False
+    where: str | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    steps: Sequence[Step]
+    end: End | None
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """Class names, in order of first step."""
+        return tuple({step.optimizer: step.kind for step in self.steps}.values())
+
+
+def to_line(record: Step | End) -> str:
+    return json.dumps({type(record).__name__: asdict(record)}) + "\n"
+
+
+def read_trace(folder: Path) -> Trace:
+    """The main process's steps, or, where it took none, those of its children of rank 0, in order of their start.
+
+    Files are named `<main|child>-<rank>-<start in ns>.jsonl`.
+    """
+    files = sorted(folder.glob("*.jsonl"), key=lambda path: int(path.stem.split("-")[2]))
+    main = [_read_file(path) for path in files if path.name.startswith("main-")]
+    children = [_read_file(path) for path in files if path.name.startswith("child-0-")]
+    ends = [trace.end for trace in main if trace.end]
+    if any(trace.steps for trace in main) or not any(trace.steps for trace in children):
+        return Trace([step for trace in main for step in trace.steps], ends[-1] if ends else None)
+    steps = [step for trace in children for step in trace.steps]
+    if ends and ends[-1].reason == "error":
+        return Trace(steps, ends[-1])
+    return Trace(steps, next((trace.end for trace in reversed(children) if trace.end), None))
+
+
+def _read_file(path: Path) -> Trace:
+    steps: list[Step] = []
+    end = None
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.endswith("\n"):  # cut short when its process was killed
+            break
+        ((kind, values),) = json.loads(line).items()
+        if kind == "Step":
+            steps.append(_step(values))
+        else:
+            end = _end(values)
+    return Trace(steps, end)
+
+
+def _step(values: dict[str, Any]) -> Step:
+    return Step(**{**values, "lr": tuple(values["lr"]), "loss": tuple(values["loss"])})
+
+
+def _end(values: dict[str, Any]) -> End:
+    weights = tuple(tuple(Weight(**weight) for weight in optimizer) for optimizer in values["weights"])
+    return End(**{**values, "weights": weights, "seeds": tuple(values["seeds"])})

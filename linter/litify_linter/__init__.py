@@ -1,0 +1,1 @@
+"""Reading of training scripts (names, roles, kinds) and the lint rules."""

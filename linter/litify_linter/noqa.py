@@ -1,0 +1,102 @@
+"""Suppression comments: `# noqa`, `# noqa: LIT101`, `# litify: ignore[LIT101]`; for a file `# litify: noqa`."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from litify_linter.rule import Finding
+
+_MENTION = re.compile(r"#[^\n]*(?:noqa|litify:)", re.IGNORECASE)
+_CODE = r"[A-Za-z]{1,6}[0-9]+|[a-z]+(?:-[a-z]+)+"
+_CODES = rf"(?P<codes>(?:{_CODE})(?:[,\s]+(?:{_CODE}))*)"
+_FILE = re.compile(rf"#\s*(?:litify|flake8)\s*:\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE)
+_LINE = re.compile(rf"#\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE)
+_IGNORE = re.compile(rf"#\s*litify\s*:\s*ignore(?:\[\s*{_CODES}\s*\])?", re.IGNORECASE)
+
+
+@dataclass
+class Suppression:
+    """One comment that silences findings; `codes` None means all. `used` collects what it silenced."""
+
+    line: int
+    column: int
+    codes: tuple[str, ...] | None
+    whole_file: bool = False
+    target: int = 0  # the line it speaks of
+    used: set[str] = field(default_factory=set)
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether the finding is silenced; marks the code as used."""
+        if not self.whole_file and not finding.line <= self.target <= finding.end_line:
+            return False
+        if self.codes is None:
+            return True
+        hits = {c for c in self.codes if finding.code.startswith(c.upper()) or c.lower() == finding.name}
+        self.used |= hits
+        return bool(hits)
+
+    def unused(self, known: Collection[str]) -> list[str]:
+        """Its codes among `known` (rules that ran) that silenced nothing."""
+        return [c for c in self.codes or () if c not in self.used and (c.upper() in known or c.lower() in known)]
+
+
+def suppressions(text: str) -> list[Suppression]:
+    """The suppression comments of a file, in order. Costs one search where there are none."""
+    if _MENTION.search(text) is None:
+        return []
+    found = []
+    waiting: list[Suppression] = []  # `ignore` comments on lines of their own speak of the next line of code
+    for token in _tokens(text):
+        if token.type == tokenize.COMMENT:
+            suppression = _parse(token)
+            if suppression is not None:
+                found.append(suppression)
+                if not suppression.whole_file and _alone(token) and _IGNORE.search(token.string):
+                    waiting.append(suppression)
+        elif waiting and token.type not in (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
+            for suppression in waiting:
+                suppression.target = token.start[0]
+            waiting = []
+    return found
+
+
+def _parse(token: tokenize.TokenInfo) -> Suppression | None:
+    line, column = token.start
+    for pattern in (_FILE, _IGNORE, _LINE):
+        match = pattern.search(token.string)
+        if match is None:
+            continue
+        text = match["codes"]
+        # A colon without codes behind it is a slip, and silences nothing.
+        if text is None and match.groupdict().get("colon") and ":" in (match["colon"] or ""):
+            return None
+        codes = tuple(re.split(r"[,\s]+", text)) if text else None
+        whole_file = pattern is _FILE
+        if whole_file and not _alone(token):
+            return None
+        return Suppression(line, column + match.start() + 1, codes, whole_file, line)
+    return None
+
+
+def _alone(token: tokenize.TokenInfo) -> bool:
+    return not token.line[: token.start[1]].strip()
+
+
+def _tokens(text: str) -> Iterator[tokenize.TokenInfo]:
+    try:
+        yield from tokenize.generate_tokens(io.StringIO(text).readline)
+    except (tokenize.TokenError, SyntaxError):
+        # The parser took the file, only the stricter tokenizer stops here: what it gave until then counts.
+        return
+
+
+def remaining(findings: Iterable[Finding], comments: list[Suppression]) -> list[Finding]:
+    """The findings that no comment silences."""
+    if not comments:
+        return list(findings)
+    # Every comment sees every finding, so that each learns whether it is of use.
+    return [f for f in findings if not any([comment.covers(f) for comment in comments])]

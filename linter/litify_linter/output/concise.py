@@ -1,0 +1,26 @@
+"""One line a finding: `path:line:column: CODE message`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from litify_linter.output.style import paint
+from litify_linter.rule import Finding
+
+if TYPE_CHECKING:
+    from litify_linter.check import Checked
+
+
+def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
+    """A line for each finding."""
+    for file in files:
+        for finding in file.findings:
+            yield headline(file.path, finding, colour) + "\n"
+
+
+def headline(path: str, finding: Finding, colour: bool) -> str:
+    """`path:line:column: CODE message`, which editors and terminals make clickable."""
+    colon = paint(":", "cyan", colour)
+    place = f"{paint(path, 'bold', colour)}{colon}{finding.line}{colon}{finding.column}{colon}"
+    return f"{place} {paint(finding.code, 'red', colour)} {finding.message}"

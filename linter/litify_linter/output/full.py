@@ -1,0 +1,56 @@
+"""The line of code with a caret under what was found."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from litify_linter.output.concise import headline
+from litify_linter.output.style import paint
+from litify_linter.rule import Finding
+
+if TYPE_CHECKING:
+    from litify_linter.check import Checked
+
+CONTEXT = 2  # lines shown before the one in question
+WIDTH = 160  # longer lines are cut: minified code would fill the screen
+
+
+def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
+    """Headline, code and caret for each finding, with a blank line after it."""
+    for file in files:
+        for finding in file.findings:
+            yield headline(file.path, finding, colour) + "\n" + _excerpt(file.lines, finding, colour) + "\n"
+
+
+def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
+    first = max(1, finding.line - CONTEXT)
+    shown = [(n, lines[n - 1]) for n in range(first, finding.line + 1) if n <= len(lines)]
+    if not shown:
+        return ""
+    width = len(str(finding.line))
+    bar = paint("|", "blue", colour)
+    margin = f"{'':{width}} {bar}"
+    code = [f"{paint(f'{n:>{width}}', 'blue', colour)} {bar} {_clean(text)[:WIDTH]}".rstrip() for n, text in shown]
+    text = shown[-1][1]
+    end = finding.end_column if finding.end_line == finding.line else len(text) + 1
+    before = _columns(text[: finding.column - 1])
+    length = max(1, _columns(text[finding.column - 1 : end - 1]))
+    if before >= WIDTH:
+        return "\n".join([margin, *code]) + "\n"
+    caret = paint("^" * min(length, WIDTH - before), "red", colour)
+    return "\n".join([margin, *code, f"{margin} {' ' * before}{caret} {paint(finding.code, 'red', colour)}"]) + "\n"
+
+
+def _clean(text: str) -> str:
+    """The line as it may be printed: tabs as one blank, control characters (a terminal obeys them) as a mark."""
+    return "".join(" " if c == "\t" else c if c.isprintable() else "\ufffd" for c in text)
+
+
+def _columns(text: str) -> int:
+    """How many terminal columns a text takes: East Asian characters take two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
+    return wide

@@ -1,0 +1,27 @@
+"""Workflow commands of GitHub Actions, which shows them at the lines of a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from litify_linter.check import Checked
+
+
+def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
+    """An `::error` command for each finding."""
+    for file in files:
+        for f in file.findings:
+            end = f"endLine={f.end_line},endColumn={f.end_column}"
+            where = f"file={_property(file.path)},line={f.line},col={f.column},{end}"
+            text = _data(f"{file.path}:{f.line}:{f.column}: {f.code} {f.message}")
+            yield f"::error title=litify ({f.code}),{where}::{text}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

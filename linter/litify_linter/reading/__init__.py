@@ -1,0 +1,1 @@
+"""Reading of Python training code with `ast`: source, imports, scopes, roles, kinds. Shared with the converter."""

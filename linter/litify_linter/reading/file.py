@@ -1,0 +1,156 @@
+"""A file as the rules see it: its nodes by type, each with the place it stands in, gathered in one walk."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from collections.abc import Iterable
+
+from litify_linter.reading.imports import Imports
+from litify_linter.reading.lightning import MODULE, LightningClass, LightningNames, lightning_classes
+from litify_linter.reading.scopes import Function, parameters
+from litify_linter.reading.source import Source
+
+_ENTERED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+# Fields that hold no expression or statement: skipping them saves a third of the walk.
+_NO_CHILDREN = frozenset(
+    {"ctx", "op", "ops", "id", "attr", "arg", "level", "module", "lineno", "type_comment", "type_ignores", "kind", "simple"}
+)
+_LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
+
+
+class Place:
+    """Where a node stands: the classes and functions around it."""
+
+    __slots__ = ("cls", "file", "lightning", "method", "outer", "scope")
+
+    def __init__(self, file: File, outer: Place | None, scope: ast.AST) -> None:
+        self.file = file
+        self.outer = outer
+        self.scope = scope  # innermost module, class, function or lambda
+        self.cls: ast.ClassDef | None = None  # innermost class
+        self.method: Function | None = None  # the function directly in `cls` that encloses the node
+        self.lightning: LightningClass | None = None  # what `cls` is, if it is a Lightning class
+        if isinstance(scope, ast.ClassDef):
+            self.cls = scope
+        elif outer is not None:
+            self.cls, self.method = outer.cls, outer.method
+            if isinstance(outer.scope, ast.ClassDef) and isinstance(scope, Function):
+                self.method = scope
+
+    @property
+    def module(self) -> LightningClass | None:
+        """The LightningModule the node stands in."""
+        return self.lightning if self.lightning is not None and self.lightning.kind == MODULE else None
+
+    @property
+    def hook(self) -> str | None:
+        """The name of the LightningModule's method the node stands in, closures inside it included."""
+        return self.method.name if self.method is not None and self.module is not None else None
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the node stands in a LightningModule whose optimization the Trainer does."""
+        return self.module is not None and self.module.automatic
+
+    @property
+    def self_name(self) -> str:
+        """What the method calls its object: "self", as a rule."""
+        names = parameters(self.method) if self.method is not None else []
+        return names[0] if names else "self"
+
+    def resolve(self, node: ast.expr) -> str | None:
+        """The qualified name of an imported expression, star imports of Lightning included."""
+        return self.file.names.qualified(node)
+
+
+class File:
+    """One parsed file and what all rules ask about it."""
+
+    def __init__(self, source: Source) -> None:
+        self.lines = source.lines
+        self.tree = source.tree
+        self.nodes: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}
+        self.in_hooks: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}  # in methods of LightningModules
+        places = self._walk()
+        self.imports = Imports(source.tree)
+        stars = [n for n in self._all(ast.ImportFrom) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        self.names = LightningNames(self.imports, stars)
+        classes = [n for n in self._all(ast.ClassDef) if isinstance(n, ast.ClassDef)]
+        self.lightning = lightning_classes(classes, self.names)
+        if self.lightning:
+            self._assign_lightning(places)
+
+    @functools.cached_property
+    def uses_lightning(self) -> bool:
+        """Whether it defines a LightningModule or DataModule, or builds a Trainer."""
+        return bool(self.lightning) or any(
+            isinstance(node, ast.Call) and self.names.is_from(node.func, frozenset({"Trainer"}))
+            for node in self._all(ast.Call)
+        )
+
+    @functools.cached_property
+    def text_words(self) -> frozenset[str]:
+        """Every identifier-like word of the text."""
+        return frozenset(re.findall(r"\w+", "\n".join(self.lines)))
+
+    def span(self, node: ast.AST) -> tuple[int, int, int, int]:
+        """First line and column, last line and column of a node, from 1, in characters; of a definition, its name."""
+        if isinstance(node, Function | ast.ClassDef):
+            return self._name_span(node)
+        line, end_line = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
+        start = self._character(line, getattr(node, "col_offset", 0))
+        end = self._character(end_line, getattr(node, "end_col_offset", 0))
+        return line, start, end_line, end
+
+    def header_span(self, node: ast.For | ast.AsyncFor | ast.While) -> tuple[int, int, int, int]:
+        """The span of a loop's header, without its body."""
+        line, column, _, _ = self.span(node)
+        _, _, end_line, end = self.span(node.test if isinstance(node, ast.While) else node.iter)
+        return line, column, end_line, end
+
+    def _name_span(self, node: Function | ast.ClassDef) -> tuple[int, int, int, int]:
+        start = self._character(node.lineno, node.col_offset) - 1
+        match = re.compile(rf"\b{re.escape(node.name)}\b").search(self.lines[node.lineno - 1], start)
+        column = match.start() + 1 if match else start + 1  # no match: the name stands on a continued line
+        return node.lineno, column, node.lineno, column + len(node.name)
+
+    def _character(self, line: int, byte: int) -> int:
+        text = self.lines[line - 1] if line <= len(self.lines) else ""
+        return byte + 1 if text.isascii() else len(text.encode()[:byte].decode(errors="ignore")) + 1
+
+    def _all(self, kind: type[ast.AST]) -> Iterable[ast.AST]:
+        return (node for node, _ in self.nodes.get(kind, ()))
+
+    def _walk(self) -> list[Place]:
+        """Fill `nodes`; gives every place. An explicit stack: code may nest deeper than Python recurses."""
+        root = Place(self, None, self.tree)
+        places, nodes = [root], self.nodes
+        stack: list[tuple[ast.AST, Place]] = [(statement, root) for statement in self.tree.body]
+        while stack:
+            node, place = stack.pop()
+            kind = type(node)
+            nodes.setdefault(kind, []).append((node, place))
+            inner = place
+            if kind in _ENTERED:
+                inner = Place(self, place, node)
+                places.append(inner)
+            for name in node._fields:
+                if name in _NO_CHILDREN:
+                    continue
+                value = getattr(node, name, None)
+                # Decorators are evaluated outside, yet a reader counts them to what they decorate.
+                if isinstance(value, list):
+                    stack.extend([(v, inner) for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)])
+                elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
+                    stack.append((value, inner))
+        return places
+
+    def _assign_lightning(self, places: list[Place]) -> None:
+        for place in places:
+            place.lightning = self.lightning.get(place.cls) if place.cls is not None else None
+        for kind, found in self.nodes.items():
+            inside = [pair for pair in found if pair[1].hook is not None]
+            if inside:
+                self.in_hooks[kind] = inside

@@ -1,0 +1,191 @@
+"""Lightning in a file: which classes are LightningModules, DataModules or Callbacks, and the names of their hooks.
+
+`litify`, `lightning` (2.x) and `pytorch_lightning` (1.x) are one interface under three names.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from litify_linter.reading.imports import Imports, dotted
+from litify_linter.reading.scopes import Function
+
+PACKAGES = frozenset({"litify", "lightning", "pytorch_lightning"})
+MODULE, DATAMODULE, CALLBACK = "LightningModule", "LightningDataModule", "Callback"
+KINDS = frozenset({MODULE, DATAMODULE, CALLBACK})
+
+STAGES = ("train", "validation", "test", "predict")
+STEPS = frozenset({"training_step", "validation_step", "test_step", "predict_step"})
+LOADERS = frozenset({"train_dataloader", "val_dataloader", "test_dataloader", "predict_dataloader"})
+# The hooks in which the Trainer has already called eval() and turned gradients off.
+EVALUATION_HOOKS = frozenset({"validation_step", "test_step", "predict_step"}) | frozenset(
+    f"on_{stage}_{part}"
+    for stage in ("validation", "test", "predict")
+    for part in ("start", "end", "epoch_start", "epoch_end", "batch_start", "batch_end")
+)
+# Hook -> number of arguments the Trainer may pass by position, `self` not counted (Lightning 2.6, core/hooks.py).
+HOOK_ARGUMENTS: Mapping[str, int] = {
+    **{f"on_{stage}_{end}": 0 for stage in (*STAGES, "fit") for end in ("start", "end")},
+    **{f"on_{stage}_epoch_{end}": 0 for stage in STAGES for end in ("start", "end")},
+    **{f"on_{stage}_batch_start": 3 for stage in STAGES[1:]},
+    **{f"on_{stage}_batch_end": 4 for stage in STAGES[1:]},
+    "on_train_batch_start": 2,
+    "on_train_batch_end": 3,
+    **{f"on_{stage}_model_{mode}": 0 for stage in STAGES[1:] for mode in ("eval", "train")},
+    "on_validation_model_zero_grad": 0,
+    **{f"{stage}_step": 3 for stage in ("validation", "test", "predict")},
+    "training_step": 3,
+    **{loader: 0 for loader in LOADERS},
+    "on_before_zero_grad": 1,
+    "on_before_backward": 1,
+    "on_after_backward": 0,
+    "on_before_optimizer_step": 1,
+    "configure_optimizers": 0,
+    "configure_callbacks": 0,
+    "configure_model": 0,
+    "configure_gradient_clipping": 3,
+    "backward": 1,
+    "optimizer_step": 4,
+    "optimizer_zero_grad": 3,
+    "lr_scheduler_step": 2,
+    "prepare_data": 0,
+    "setup": 1,
+    "teardown": 1,
+    "transfer_batch_to_device": 3,
+    "on_before_batch_transfer": 2,
+    "on_after_batch_transfer": 2,
+    "on_load_checkpoint": 1,
+    "on_save_checkpoint": 1,
+}
+HOOKS = frozenset(HOOK_ARGUMENTS)
+# Hooks that run once per batch or per epoch, in every process.
+LOOP_HOOKS = STEPS | frozenset(name for name in HOOKS if name.startswith("on_") and "checkpoint" not in name)
+
+
+@dataclass(frozen=True)
+class LightningClass:
+    """A class of the file that is, directly or through classes of the file, a Lightning class."""
+
+    node: ast.ClassDef
+    kind: str  # MODULE, DATAMODULE or CALLBACK
+    package: str  # one of PACKAGES
+    lineage: tuple[ast.ClassDef, ...]  # itself, then its bases that are defined in this file
+
+    @functools.cached_property
+    def methods(self) -> dict[str, Function]:
+        """Methods of its own body, not inherited ones."""
+        return {node.name: node for node in self.node.body if isinstance(node, Function)}
+
+    @functools.cached_property
+    def automatic(self) -> bool:
+        """Whether the Trainer does backward and step. In doubt (a value known only at run time) it does not."""
+        return not any(_gives_up_automatic(node) for cls in self.lineage for node in ast.walk(cls))
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, ast.expr]:
+        """`self.x` -> the first value assigned to it in any method, own methods before inherited ones."""
+        found: dict[str, ast.expr] = {}
+        for cls in self.lineage:
+            for name, value in _self_assignments(cls):
+                found.setdefault(name, value)
+        return found
+
+
+def _gives_up_automatic(node: ast.AST) -> bool:
+    match node:
+        case ast.Assign(targets=targets, value=value):
+            return _is_false(value) and any(_names_automatic(target) for target in targets)
+        case ast.AnnAssign(target=target, value=ast.expr() as value):
+            return _is_false(value) and _names_automatic(target)
+        case ast.FunctionDef(name="automatic_optimization"):  # a property
+            return True
+        case ast.Call(func=ast.Attribute(attr="manual_backward")):
+            return True
+    return False
+
+
+def _is_false(value: ast.expr) -> bool:
+    return not (isinstance(value, ast.Constant) and value.value is True)
+
+
+def _names_automatic(target: ast.expr) -> bool:
+    match target:
+        case ast.Name(id="automatic_optimization") | ast.Attribute(attr="automatic_optimization"):
+            return True
+    return False
+
+
+def _self_assignments(cls: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    for node in ast.walk(cls):
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    yield from _self_targets(target, value)
+            case ast.AnnAssign(target=target, value=ast.expr() as value):
+                yield from _self_targets(target, value)
+
+
+def _self_targets(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    match target, value:
+        case ast.Attribute(value=ast.Name(id="self"), attr=name), _:
+            yield name, value
+        case ast.Tuple(elts=targets), ast.Tuple(elts=values) if len(targets) == len(values):
+            for one, part in zip(targets, values, strict=True):
+                yield from _self_targets(one, part)
+
+
+class LightningNames:
+    """Which expressions of a file name something of Lightning, star imports included."""
+
+    def __init__(self, imports: Imports, star_imports: Iterable[ast.ImportFrom]) -> None:
+        self._imports = imports
+        self._stars = [node.module for node in star_imports if package_of(node.module) is not None]
+
+    def qualified(self, node: ast.expr) -> str | None:
+        """Qualified name of an imported expression; a name nobody binds may come from a star import of Lightning."""
+        name = self._imports.resolve(node)
+        if name is None and self._stars and isinstance(node, ast.Name):
+            return f"{self._stars[0]}.{node.id}"
+        return name
+
+    def is_from(self, node: ast.expr, names: frozenset[str]) -> str | None:
+        """The Lightning package that an expression named `names` comes from, or None."""
+        name = self.qualified(node)
+        if name is None or name.rpartition(".")[2] not in names:
+            return None
+        return package_of(name)
+
+
+def package_of(name: str | None) -> str | None:
+    """The Lightning package a qualified name is from: "lightning" for "lightning.pytorch.Trainer"."""
+    head = (name or "").partition(".")[0]
+    return head if head in PACKAGES else None
+
+
+def lightning_classes(classes: Iterable[ast.ClassDef], names: LightningNames) -> dict[ast.ClassDef, LightningClass]:
+    """The Lightning classes among the classes of a file."""
+    by_name = {cls.name: cls for cls in classes}
+    found = {}
+    for cls in by_name.values():
+        lineage = _lineage(cls, by_name)
+        for base in (base for ancestor in lineage for base in ancestor.bases):
+            package = names.is_from(base, KINDS)
+            if package is not None:
+                kind = (names.qualified(base) or "").rpartition(".")[2]
+                found[cls] = LightningClass(cls, kind, package, lineage)
+                break
+    return found
+
+
+def _lineage(cls: ast.ClassDef, by_name: dict[str, ast.ClassDef]) -> tuple[ast.ClassDef, ...]:
+    """A class and those of its ancestors that the file defines, each once (a circle of bases ends)."""
+    lineage = [cls]
+    for ancestor in lineage:
+        for base in ancestor.bases:
+            parent = by_name.get(dotted(base) or "")
+            if parent is not None and parent not in lineage:
+                lineage.append(parent)
+    return tuple(lineage)

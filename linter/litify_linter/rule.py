@@ -1,0 +1,71 @@
+"""What a lint rule is: one class that holds its code, its words, its examples and its check."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from litify_linter.reading.file import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One complaint about one span of a file. Lines and columns count from 1, columns in characters."""
+
+    code: str
+    name: str
+    message: str
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+    @property
+    def order(self) -> tuple[int, int, str]:
+        """Position first, then code: the order in which findings are printed."""
+        return (self.line, self.column, self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Two small complete files: `bad` gets at least one finding of the rule, `good` no finding of any rule."""
+
+    bad: str
+    good: str
+
+
+class Rule:
+    """One thing to find. A rule keeps no state: one instance checks all files.
+
+    The class docstring is its documentation, in three paragraphs: what it finds, "Why:", and "Ignore when:".
+    `visits` names the node types it wants to see. With `hooks`, it sees only what stands in a method of these names of
+    a LightningModule; without, everything. `lightning_only` rules see only files that define Lightning classes or
+    build a Trainer.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    message: ClassVar[str]  # a template, filled by `found`
+    visits: ClassVar[tuple[type[ast.AST], ...]]
+    hooks: ClassVar[frozenset[str] | None] = None
+    lightning_only: ClassVar[bool] = True
+    examples: ClassVar[tuple[Example, ...]]
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """Findings for one node, which is of a type in `visits`."""
+        raise NotImplementedError
+
+    def found(self, node: ast.AST, here: Place, **words: object) -> Finding:
+        """A finding that spans `node`, or the name where `node` is a class or a function."""
+        return Finding(self.code, self.name, self.message.format(**words), *here.file.span(node))
+
+    @classmethod
+    def documentation(cls) -> tuple[str, str, str]:
+        """What it finds, why that matters, when to ignore it: the paragraphs of the docstring, each on one line."""
+        paragraphs = [" ".join(p.split()) for p in inspect.cleandoc(cls.__doc__ or "").split("\n\n")]
+        what, why, ignore = paragraphs
+        return what, why.removeprefix("Why: "), ignore.removeprefix("Ignore when: ")

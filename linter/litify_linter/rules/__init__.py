@@ -1,0 +1,44 @@
+"""The rules, one file each. A new file in this folder is a new rule: there is no list to add it to."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+
+from litify_linter.rule import Rule
+
+FAMILIES = {
+    "0": "The linter itself",
+    "1": "Devices and dtypes",
+    "2": "Optimization",
+    "3": "Loops, modes and grad contexts",
+    "4": "Distributed training",
+    "5": "Data",
+    "6": "Logging",
+    "7": "Checkpoints",
+    "8": "Shape of a module",
+    "9": "Scripts",
+}
+
+
+@functools.cache
+def all_rules() -> tuple[Rule, ...]:
+    """One instance of every rule, by code."""
+    found = []
+    for module in pkgutil.iter_modules(__path__):
+        contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
+        found += [
+            value()
+            for value in contents.values()
+            if isinstance(value, type) and issubclass(value, Rule) and value.__module__ == f"{__name__}.{module.name}"
+        ]
+    return tuple(sorted((rule for rule in found if hasattr(rule, "code")), key=lambda rule: rule.code))
+
+
+def find_rule(word: str) -> Rule | None:
+    """The rule with this code or name, in whatever case, or None."""
+    for rule in all_rules():
+        if word.upper() == rule.code or word.lower() == rule.name:
+            return rule
+    return None

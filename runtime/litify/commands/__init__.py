@@ -1,0 +1,1 @@
+"""One module per subcommand: options in, one call, exit code out. The one place that sees all three roots."""

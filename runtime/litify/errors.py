@@ -1,0 +1,43 @@
+"""The errors litify raises. All say what, where and what to do next, in one line.
+
+    Exception
+    └── LitifyError                          everything litify raises by itself
+        ├── MisconfigurationException        the Trainer, a module or a callback was put together wrongly
+        ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
+        └── MissingExtra (ImportError)       a package of an extra is not installed
+    SystemExit
+    └── Interrupted                          Ctrl-C during fit: exit code 130
+"""
+
+from __future__ import annotations
+
+
+class LitifyError(Exception):
+    """Base of the errors litify raises by itself."""
+
+
+class MisconfigurationException(LitifyError):
+    """The Trainer, a module, a callback or the data were put together in a way that cannot work."""
+
+
+class CheckpointError(LitifyError, RuntimeError):
+    """A checkpoint file cannot be read, is cut short, or does not belong to this model."""
+
+
+class MissingExtra(LitifyError, ImportError):
+    """A package that an extra installs is missing; the message names the extra."""
+
+
+class Interrupted(SystemExit):
+    """Ctrl-C during fit. Leaves with exit code 130 (128 + SIGINT), as shells expect."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(130)
+        self.message = message
+
+
+class SIGTERMException(SystemExit):
+    """The process was told to end (SIGTERM); leaves with exit code 143 once loggers and checkpoints are written."""
+
+    def __init__(self) -> None:
+        super().__init__(143)

@@ -1,0 +1,103 @@
+"""Which hooks are overridden, found once at the start of fit; a batch then runs tuples of bound methods."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from litify.callbacks.base import Callback
+    from litify.metrics import Results
+    from litify.trainer import Trainer
+
+Hook = Callable[..., Any]
+Hooks = tuple[Hook, ...]
+
+
+def is_overridden(name: str, instance: object, parent: type | None = None) -> bool:
+    """Whether `instance` has a method `name` of its own: in its class, a class between, or set on the instance."""
+    method = getattr(instance, name, None)
+    if method is None:
+        return False
+    if parent is None:
+        parent = _parent_of(instance)
+    ours = getattr(parent, name, None)
+    return getattr(method, "__func__", method) is not getattr(ours, "__func__", ours)
+
+
+def _parent_of(instance: object) -> type:
+    from litify.callbacks.base import Callback
+    from litify.datamodule import LightningDataModule
+    from litify.module import LightningModule
+
+    for parent in (LightningModule, LightningDataModule, Callback):
+        if isinstance(instance, parent):
+            return parent
+    return object
+
+
+def takes(function: Hook, name: str, at_least: int) -> bool:
+    """Whether a step method wants an optional argument: it is named so, or there are enough positional ones."""
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return True
+    if any(p.kind is p.VAR_POSITIONAL or p.name == name for p in parameters):
+        return True
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) >= at_least
+
+
+class HookTable:
+    """The overridden hooks of one fit: those of callbacks in their order, then that of the module.
+
+    Args:
+        trainer: what callbacks get as first argument.
+        results: returns the running log results, which must know in which hook a `self.log` happens.
+    """
+
+    def __init__(self, trainer: Trainer, callbacks: Sequence[Callback], module: Any) -> None:
+        self._trainer = trainer
+        self._callbacks = callbacks
+        self._module = module
+
+    def of_callbacks(self, name: str, monitoring: bool | None = None) -> Hooks:
+        """The callbacks' overrides of hook `name`, trainer and module already bound.
+
+        Args:
+            monitoring: True for those that monitor a metric (EarlyStopping, ModelCheckpoint), False for the others.
+        """
+        return tuple(
+            partial(getattr(callback, name), self._trainer, self._module)
+            for callback in self._callbacks
+            if is_overridden(name, callback) and (monitoring is None or callback.monitors == monitoring)
+        )
+
+    def of_module(self, name: str) -> Hook | None:
+        """The module's own override of hook `name`."""
+        return getattr(self._module, name) if is_overridden(name, self._module) else None
+
+    def all(self, name: str) -> Hooks:
+        """Callbacks first, then the module."""
+        own = self.of_module(name)
+        return self.of_callbacks(name) + ((own,) if own is not None else ())
+
+    def call(self, name: str, *args: Any) -> None:
+        """Run a hook that is not called per batch, found now."""
+        run(self.all(name), name, self._trainer.results, *args)
+
+
+def run(hooks: Hooks, name: str, results: Results | None, *args: Any) -> Any:
+    """Run hooks with `self.log` knowing where it is called; returns what the last one returned."""
+    if results is None:
+        return [hook(*args) for hook in hooks][-1] if hooks else None
+    outer, results.hook = results.hook, name
+    answer = None
+    try:
+        for hook in hooks:
+            answer = hook(*args)
+    finally:
+        results.hook = outer
+    return answer

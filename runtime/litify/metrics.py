@@ -1,0 +1,336 @@
+"""`self.log`: running values that stay on the device, reduced at the end of an epoch.
+
+A logged name is a Slot, found by one dictionary look-up (hook, name and flags) and updated in place. Nothing here waits for
+the device: numbers are read from it only where somebody reads them (`Results.collect` and the logger).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from litify.errors import MisconfigurationException
+
+Metrics = dict[str, Any]
+Reduce = Callable[..., Tensor]
+
+# Hooks in which self.log makes no sense: no batch and no epoch is there to log for.
+NO_LOG = frozenset(
+    """on_fit_start on_fit_end on_train_end on_validation_end on_test_end on_predict_start on_predict_end
+    on_predict_epoch_start on_predict_epoch_end on_predict_batch_start on_predict_batch_end predict_step
+    on_sanity_check_start on_sanity_check_end on_before_batch_transfer transfer_batch_to_device
+    on_after_batch_transfer on_exception state_dict load_state_dict on_save_checkpoint on_load_checkpoint setup teardown
+    configure_model configure_optimizers train_dataloader val_dataloader test_dataloader prepare_data
+    configure_callbacks lr_scheduler_step on_validation_model_zero_grad on_validation_model_eval on_test_model_eval
+    on_validation_model_train on_test_model_train""".split()
+)
+# Hooks of whole epochs: there is no step to log at.
+EPOCH_ONLY = frozenset(
+    """on_train_start on_validation_start on_test_start on_train_epoch_start on_train_epoch_end
+    on_validation_epoch_start on_validation_epoch_end on_test_epoch_start on_test_epoch_end""".split()
+)
+# Batch hooks of evaluation: values are for the epoch unless asked otherwise.
+EVALUATION = frozenset(
+    """validation_step test_step on_validation_batch_start on_validation_batch_end on_test_batch_start
+    on_test_batch_end""".split()
+)
+REDUCTIONS = ("mean", "sum", "min", "max")
+
+
+class Slot:
+    """One logged name: its latest value, and what its epoch value is made from."""
+
+    __slots__ = (
+        "add_idx", "batch_size", "computed", "enable_graph", "hook", "idx", "last", "live", "logger", "metric", "name",
+        "on_epoch", "on_step", "prog_bar", "reduce", "sync", "total", "weight",
+    )  # fmt: skip
+
+    def __init__(self, hook: str, name: str, flags: tuple[Any, ...], idx: int | None) -> None:
+        self.hook, self.name, self.idx = hook, name, idx
+        (self.prog_bar, self.logger, self.on_step, self.on_epoch, self.reduce, self.enable_graph, self.sync, self.add_idx,
+         self.metric) = flags  # fmt: skip
+        self.reset()
+
+    def reset(self) -> None:
+        self.live = False
+        self.last: Any = None
+        self.total: Any = None
+        self.weight: float = 0
+        self.computed: Any = None
+
+    def step_name(self) -> str:
+        return self.name + "_step" if self.on_epoch else self.name
+
+    def epoch_name(self) -> str:
+        return self.name + "_epoch" if self.on_step else self.name
+
+    def add(self, value: Any, weight: float) -> None:
+        """Take a value into the epoch's reduction."""
+        self.computed = None
+        if self.metric:
+            self.total = value
+        elif self.total is None:
+            self.total = value * weight if weight != 1 and self.reduce == "mean" else value
+        elif self.reduce == "mean":
+            self.total = self.total + (value * weight if weight != 1 else value)
+        elif self.reduce == "sum":
+            self.total = self.total + value
+        elif isinstance(value, Tensor) or isinstance(self.total, Tensor):
+            pick = torch.minimum if self.reduce == "min" else torch.maximum
+            self.total = pick(torch.as_tensor(self.total), torch.as_tensor(value))
+        else:
+            self.total = (min if self.reduce == "min" else max)(self.total, value)
+        self.weight += weight
+
+    def epoch_value(self) -> Any:
+        """The reduction over the epoch so far, over all ranks with sync_dist (then every rank must call this)."""
+        if self.computed is not None or self.total is None:
+            return self.computed
+        if self.metric:
+            self.computed = self.total.compute()
+        elif self.sync is None:
+            self.computed = self.total / self.weight if self.reduce == "mean" else self.total
+        elif self.reduce == "mean":
+            both = torch.stack([_tensor(self.total).double(), torch.tensor(float(self.weight))])
+            both = self.sync(both, "sum")
+            self.computed = (both[0] / both[1]).float()
+        else:
+            self.computed = self.sync(_tensor(self.total).clone(), self.reduce)
+        return self.computed
+
+
+class Results:
+    """Everything logged in one running loop (training, or one evaluation).
+
+    Attributes:
+        hook: the hook that is running now, set by the loops; None outside of any.
+        in_batch: whether a batch is being worked on: then step values are read, else epoch values.
+        idx: index of the running loader when there are several, else None.
+    """
+
+    def __init__(self, training: bool, sync: Reduce | None = None) -> None:
+        self.training = training
+        self.sync = sync
+        self.hook: str | None = None
+        self.in_batch = False
+        self.batch: Any = None
+        self.idx: int | None = None
+        self._slots: dict[tuple[Any, ...], Slot] = {}
+        self._by_name: dict[tuple[str, str, int | None], Slot] = {}
+        self._batch_size: int | None = None
+
+    def start_batch(self, batch: Any, idx: int | None = None) -> None:
+        self.in_batch = True
+        self.batch = batch
+        self._batch_size = None
+        self.idx = idx
+
+    def log(
+        self, name: str, value: Any, prog_bar: bool, logger: bool | None, on_step: bool | None, on_epoch: bool | None,
+        reduce_fx: Any, enable_graph: bool, sync_dist: bool, group: Any, add_idx: bool, batch_size: float | None,
+        rank_zero_only: bool,
+    ) -> None:  # fmt: skip
+        """The fast path of `LightningModule.log`: one look-up, one update."""
+        key = (self.hook, name, self.idx, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, add_idx,
+               rank_zero_only)  # fmt: skip
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slots[key] = self._register(key, value, group)
+        if value.__class__ is Tensor:
+            if not enable_graph:
+                value = value.detach()
+            if value.dtype is not torch.float32:
+                value = _floating(value)
+        elif not slot.metric:
+            value = _value(name, value)
+        slot.live = True
+        if slot.on_step:
+            self._set_last(slot, value)
+        if slot.on_epoch:
+            slot.add(value, self._weight(slot, batch_size))
+
+    def _set_last(self, slot: Slot, value: Any) -> None:
+        if slot.metric:
+            slot.last = value._forward_cache
+        elif slot.sync is not None:
+            slot.last = slot.sync(_tensor(value).clone(), slot.reduce)
+        else:
+            # A clone, as the script may go on adding to the tensor in place.
+            slot.last = value.clone() if isinstance(value, Tensor) else value
+
+    def _weight(self, slot: Slot, batch_size: float | None) -> float:
+        if batch_size is not None:
+            return batch_size
+        if slot.reduce != "mean" or slot.metric or self.batch is None:
+            return 1
+        if self._batch_size is None:
+            self._batch_size = batch_size_of(self.batch)
+        return self._batch_size
+
+    def _register(self, key: tuple[Any, ...], value: Any, group: Any) -> Slot:
+        hook, name, idx, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, add_idx, rank_zero = key
+        on_step, on_epoch = levels(hook, on_step, on_epoch)
+        if add_idx and "/dataloader_idx_" in name:
+            raise MisconfigurationException(
+                f"self.log({name!r}): the suffix /dataloader_idx_N is added by the Trainer; take it out of the name, or pass "
+                "add_dataloader_idx=False."
+            )
+        sync = None
+        if sync_dist and not rank_zero and self.sync is not None:
+            reduce, sync = self.sync, lambda tensor, op: reduce(tensor, op, group)
+        metric = hasattr(value, "compute") and hasattr(value, "reset") and hasattr(value, "update")
+        flags = (prog_bar, logger is not False, on_step, on_epoch, reduction(reduce_fx), enable_graph, sync, add_idx, metric)
+        slot = Slot(hook, name, flags, idx)
+        known = self._by_name.setdefault((hook, name, idx), slot)
+        if known is not slot:
+            if self._by_name[hook, name, idx].live or known.metric:
+                raise MisconfigurationException(
+                    f"self.log({name!r}) is called twice in {hook} with different arguments; a name has one meaning per hook."
+                )
+            self._by_name[hook, name, idx] = slot
+        return slot
+
+    def _current(self) -> Iterator[Slot]:
+        return (slot for slot in self._by_name.values() if slot.live and slot.idx == self.idx)
+
+    def collect(self) -> tuple[Metrics, Metrics, Metrics]:
+        """What callbacks, logger and progress bar see now: step values within a batch, epoch values otherwise.
+
+        Values are tensors or numbers, still on the device.
+        """
+        callback: Metrics = {}
+        logged: Metrics = {}
+        bar: Metrics = {}
+        for slot in self._current():
+            if self.in_batch:
+                value = slot.last if slot.on_step else None
+                forked = slot.step_name()
+            else:
+                value = slot.epoch_value() if slot.on_epoch else None
+                forked = slot.epoch_name()
+            if value is None:
+                continue
+            suffix = f"/dataloader_idx_{slot.idx}" if slot.add_idx and slot.idx is not None else ""
+            forked += suffix
+            if slot.logger:
+                logged[forked] = value
+            if self.training or not self.in_batch:
+                callback[slot.name + suffix] = value
+                callback[forked] = value
+            if slot.prog_bar:
+                bar[forked] = value
+        return callback, logged, bar
+
+    def end_batches(self) -> None:
+        """The batches of a loader are over; from here on epoch values are read. All ranks reduce together."""
+        self.in_batch = False
+        self.batch = None
+        for slot in self._current():
+            if slot.sync is not None and slot.on_epoch:
+                slot.epoch_value()
+
+    def reset(self) -> None:
+        """Forget values, keep what the names mean."""
+        self.in_batch = False
+        self.idx = None
+        self.batch = None
+        for slot in self._slots.values():
+            if slot.metric and slot.total is not None:
+                slot.total.reset()
+            slot.reset()
+
+
+def levels(hook: str | None, on_step: bool | None, on_epoch: bool | None) -> tuple[bool, bool]:
+    """Whether to keep the step's value and the epoch's, by hook where the user did not say.
+
+    Raises:
+        MisconfigurationException: this hook cannot log, or not so.
+    """
+    if hook is None or hook in NO_LOG:
+        where = f"inside {hook}" if hook else "outside of the Trainer's hooks"
+        raise MisconfigurationException(
+            f"self.log cannot be called {where}: there is no step or epoch to log for. Write to self.logger directly instead."
+        )
+    if hook in EPOCH_ONLY and (on_step or on_epoch is False):
+        raise MisconfigurationException(
+            f"self.log(on_step={on_step}, on_epoch={on_epoch}) inside {hook}: it runs once per epoch, so leave both out."
+        )
+    by_epoch = hook in EPOCH_ONLY or hook in EVALUATION
+    step = not by_epoch if on_step is None else on_step
+    epoch = by_epoch if on_epoch is None else on_epoch
+    if not step and not epoch:
+        raise MisconfigurationException(
+            "self.log(on_step=False, on_epoch=False) logs nothing; set one of them to True or remove the call."
+        )
+    return step, epoch
+
+
+def reduction(reduce_fx: Any) -> str:
+    """The name of a reduction given as "mean", torch.mean, max ..."""
+    name = (reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", repr(reduce_fx))).lower()
+    name = {"avg": "mean", "amin": "min", "amax": "max"}.get(name, name)
+    if name not in REDUCTIONS:
+        raise MisconfigurationException(
+            f"self.log(reduce_fx={reduce_fx!r}): use one of {', '.join(REDUCTIONS)}, or log a torchmetrics.Metric for a "
+            "reduction of your own."
+        )
+    return name
+
+
+def batch_size_of(batch: Any) -> int:
+    """First dimension of the first tensor found in a batch (1 for a 0-dimensional one, or where there is none)."""
+    stack = [batch]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Tensor):
+            return item.size(0) if item.ndim else 1
+        if isinstance(item, str):
+            return len(item)
+        if isinstance(item, dict):
+            stack.extend(reversed(list(item.values())))
+        elif isinstance(item, (list, tuple)):
+            stack.extend(reversed(item))
+        elif hasattr(item, "num_graphs"):  # a torch_geometric Batch
+            return int(item.num_graphs)
+    return 1
+
+
+def scalars(metrics: Metrics) -> dict[str, float]:
+    """Read values from the device, all of them at once where they are on one."""
+    return {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+
+
+def tensors(metrics: Metrics) -> dict[str, Any]:
+    """Metrics as Lightning's users know them: each a tensor."""
+    return {name: _tensor(value) for name, value in metrics.items()}
+
+
+def _tensor(value: Any) -> Tensor:
+    return value if isinstance(value, Tensor) else torch.tensor(value, dtype=_dtype())
+
+
+def _dtype() -> torch.dtype:
+    default = torch.get_default_dtype()
+    return default if default in (torch.float32, torch.float64) else torch.float32
+
+
+def _floating(value: Tensor) -> Tensor:
+    return value if value.dtype is torch.float64 else value.to(_dtype())
+
+
+def _value(name: str, value: Any) -> Any:
+    """A number or one-element tensor, ready to be reduced."""
+    if isinstance(value, Tensor):
+        value = _floating(value.detach())
+        return value
+    if isinstance(value, (bool, int, float)):
+        return float(value)
+    if hasattr(value, "item") and getattr(value, "size", 0) == 1:  # a number of numpy
+        return float(value.item())
+    raise MisconfigurationException(
+        f"self.log({name!r}, ...) got a {type(value).__name__}; log a number, a tensor with one element or a torchmetrics.Metric"
+        + (", and dictionaries with self.log_dict." if isinstance(value, dict) else ".")
+    )

@@ -1,0 +1,66 @@
+"""The whole model in one floating point type: 64-true, 16-true, bf16-true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from litify.precision.base import Precision
+from litify.transfer import apply
+
+
+class TruePrecision(Precision):
+    """Weights, inputs and new tensors of `dtype`; loss scaling is the user's business."""
+
+    dtype: ClassVar[torch.dtype]
+    converts_input: ClassVar[bool] = True
+    autocasts: ClassVar[bool] = True  # not autocast, but likewise a context around each step
+
+    def convert_module(self, module: nn.Module) -> nn.Module:
+        return module.to(self.dtype)
+
+    def convert_input(self, batch: Any) -> Any:
+        def cast(tensor: Tensor) -> Tensor:
+            return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+        return apply(batch, cast)
+
+    @contextmanager
+    def _default_dtype(self) -> Iterator[None]:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(self.dtype)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+    def module_context(self) -> AbstractContextManager[Any]:
+        return self._default_dtype()
+
+    def forward_context(self) -> AbstractContextManager[Any]:
+        return self._default_dtype()
+
+
+class DoublePrecision(TruePrecision):
+    """Everything in float64."""
+
+    name: ClassVar[str] = "64-true"
+    dtype: ClassVar[torch.dtype] = torch.float64
+
+
+class HalfPrecision(TruePrecision):
+    """Everything in float16."""
+
+    name: ClassVar[str] = "16-true"
+    dtype: ClassVar[torch.dtype] = torch.float16
+
+
+class BFloat16Precision(TruePrecision):
+    """Everything in bfloat16."""
+
+    name: ClassVar[str] = "bf16-true"
+    dtype: ClassVar[torch.dtype] = torch.bfloat16

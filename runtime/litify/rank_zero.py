@@ -1,0 +1,51 @@
+"""What only one of many processes should say."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class PossibleUserWarning(UserWarning):
+    """Something that is probably not meant; filter this class to silence such warnings."""
+
+
+class LightningDeprecationWarning(DeprecationWarning):
+    """An old spelling was used."""
+
+
+def rank() -> int:
+    """This process's rank among all, from what launchers set; 0 when there is one process."""
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 0
+
+
+def rank_zero_only(function: Callable[P, T]) -> Callable[P, T | None]:
+    """Wrap a function so that it runs in the process of rank 0 alone, and returns None in the others."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T | None:
+        return function(*args, **kwargs) if rank() == 0 else None
+
+    return wrapped
+
+
+@rank_zero_only
+def warn(message: str, category: type[Warning] = UserWarning, stacklevel: int = 4) -> None:
+    """A warning, once per place, from rank 0."""
+    warnings.warn(message, category=category, stacklevel=stacklevel)
+
+
+@rank_zero_only
+def say(*lines: Any) -> None:
+    """A line for the person who watches, on stderr, so that a script's own output stays its own."""
+    print(*lines, file=sys.stderr, flush=True)

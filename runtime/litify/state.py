@@ -1,0 +1,95 @@
+"""The few numbers that change during training. Written by `fit.py` and `evaluate.py` alone; kept by checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class TrainerFn(str, Enum):
+    """Which method of the Trainer runs; the `stage` that setup and teardown hooks get."""
+
+    FITTING = "fit"
+    VALIDATING = "validate"
+    TESTING = "test"
+    PREDICTING = "predict"
+
+    __str__ = str.__str__
+
+
+class RunningStage(str, Enum):
+    """What is running now."""
+
+    TRAINING = "train"
+    SANITY_CHECKING = "sanity_check"
+    VALIDATING = "validate"
+    TESTING = "test"
+    PREDICTING = "predict"
+
+    __str__ = str.__str__
+
+    @property
+    def evaluating(self) -> bool:
+        return self in (RunningStage.VALIDATING, RunningStage.TESTING, RunningStage.SANITY_CHECKING)
+
+
+class TrainerStatus(str, Enum):
+    """How the latest call of fit, validate, test or predict stands."""
+
+    INITIALIZING = "initializing"
+    RUNNING = "running"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+
+    __str__ = str.__str__
+
+    @property
+    def stopped(self) -> bool:
+        return self in (TrainerStatus.FINISHED, TrainerStatus.INTERRUPTED)
+
+
+class Phase(str, Enum):
+    """Where in an epoch a checkpoint was written, hence where fit goes on."""
+
+    BETWEEN = "between"  # before the first epoch, or after on_train_epoch_end
+    BATCHES = "batches"  # after some batches of the epoch
+    BATCHES_DONE = "batches_done"  # all batches done, on_train_epoch_end not yet run
+    EPOCH_END = "epoch_end"  # on_train_epoch_end running, or run
+
+    __str__ = str.__str__
+
+
+@dataclass
+class State:
+    """Where fit stands. One per Trainer; a second `fit` of the same Trainer goes on from it."""
+
+    fn: TrainerFn | None = None
+    stage: RunningStage | None = None
+    status: TrainerStatus = TrainerStatus.INITIALIZING
+
+    epoch: int = 0
+    """Epochs finished; `trainer.current_epoch`."""
+    epochs_processed: int = 0
+    """As `epoch`, but raised before on_train_epoch_end, where checkpoints are written."""
+    batch: int = 0
+    """Training batches finished in this epoch, counted before on_train_batch_end."""
+    batch_idx: int = -1
+    """Index of the running (or latest) training batch in its epoch."""
+    total_batches: int = 0
+    """Training batches begun in all epochs."""
+    is_last_batch: bool = False
+    optimizer_steps: int = 0
+    """Steps of all optimizers; `trainer.global_step`."""
+    batches_stepped: int = 0
+    """Batches after which an optimizer stepped: the x axis of loggers."""
+    phase: Phase = Phase.BETWEEN
+    val_batch_idx: int = -1
+    sanity_done: bool = field(default=False, repr=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.status is TrainerStatus.FINISHED
+
+    @property
+    def stopped(self) -> bool:
+        return self.status.stopped
