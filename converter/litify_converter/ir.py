@@ -172,8 +172,13 @@ class Plan:
     class_name: str
     hooks: dict[str, Hook]  # of the LightningModule, by name
     automatic: bool = False  # automatic optimization
+    optimizers: list[Variable] = field(default_factory=list)  # in the order of configure_optimizers
+    schedulers: list[Variable] = field(default_factory=list)
+    batch_targets: list[ast.expr] = field(default_factory=list)  # of evaluation loops
+    style_hyperparameters: bool = False  # __init__ saves its arguments
     data_hooks: dict[str, Hook] = field(default_factory=dict)  # of the DataModule
-    data_name: str = ""
+    data_name: str = ""  # the DataModule's instance in the entry
+    data_class: str = ""
     moved_setup: set[ast.stmt] = field(default_factory=set)  # set-up statements that went into a hook
     trainer: dict[str, tuple[Scope, ast.expr]] = field(default_factory=dict)  # Trainer argument -> expression
     trainer_text: dict[str, str] = field(default_factory=dict)  # Trainer argument -> final text

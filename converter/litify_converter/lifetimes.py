@@ -61,7 +61,7 @@ class Variables:
         defined: set[str] = set()
         for node in tree.body:
             if isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
-                defined |= bound(node)
+                defined |= bound([node])
         assigned = bound(n for n in tree.body if not isinstance(n, Function | ast.ClassDef | ast.Import | ast.ImportFrom))
         return defined - assigned
 
@@ -208,6 +208,8 @@ def edited(statement: ast.stmt, plan: Plan) -> list[ast.stmt]:
         if isinstance(block, list) and all(isinstance(s, ast.stmt) for s in block):
             inner = [s for one in block for s in edited(one, plan)]
             setattr(twin, name, inner or ([ast.Pass()] if name == "body" else []))
+    if isinstance(twin, ast.If) and not twin.orelse and isinstance(twin.body[0], ast.Pass):
+        return []  # as the rewriter does
     return [twin]
 
 
@@ -220,6 +222,7 @@ class Homes:
     text: dict[Variable, str] = field(default_factory=dict)  # how hooks spell the variable
     parameters: dict[str, ast.expr | None] = field(default_factory=dict)  # of __init__: name -> argument in the entry
     attributes: dict[str, str] = field(default_factory=dict)  # attribute -> parameter it is set from
+    given: dict[Variable, str] = field(default_factory=dict)  # optimizer made outside -> attribute that holds it
     fields: dict[Variable, list[str]] = field(default_factory=dict)  # configuration -> its fields that are read
     read_back: dict[Variable, str] = field(default_factory=dict)  # read after training -> attribute
     usages: dict[str, Usage] = field(default_factory=dict)
@@ -266,11 +269,11 @@ class _HomeFinder:
         role = self.role(variable)
         if variable in self.usages.get("__init__", Usage()).bound:
             return Home.ATTRIBUTE
-        if variable not in self.bound_in_hooks:
-            return self._home_of_set_up(variable, role)
         nest = self.nest
         if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
-            return Home.GLOBAL if variable in self.outside else Home.EPOCH
+            return Home.GLOBAL if variable in self.outside and isinstance(nest.entry, ast.Module) else Home.EPOCH
+        if variable not in self.bound_in_hooks:
+            return self._home_of_set_up(variable, role)
         if isinstance(variable.scope, ast.Module) and variable in self.outside:
             return Home.GLOBAL
         if variable in self.flowing or variable in self.after:
@@ -328,6 +331,11 @@ class _HomeFinder:
         homes = self.homes
         name = variable.name
         match home:
+            case Home.OPTIMIZER if variable not in self._configured() and isinstance(variable.scope, Function):
+                homes.text[variable] = name
+                homes.given[variable] = f"self.{attribute_name(name)}"
+                homes.parameters[name] = ast.Name(name, ast.Load())
+                homes.attributes[attribute_name(name)] = name
             case Home.DEVICE:
                 homes.text[variable] = "self.device"
             case Home.HYPERPARAMETER:
@@ -358,7 +366,9 @@ class _HomeFinder:
         for hook in self.usages.values():
             seen: dict[str, Variable] = {}
             for variable in sorted(hook.bound | hook.read, key=lambda v: (v.scope is not self.nest.entry, v.name)):
-                text = self.homes.text[variable]
+                text = self.homes.text.get(variable)
+                if text is None:
+                    continue
                 other = seen.setdefault(text, variable)
                 if other != variable and isinstance(variable.scope, Function):
                     self.homes.text[variable] = f"{variable.scope.name}_{variable.name}"

@@ -12,7 +12,7 @@ import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from litify_linter.reading.imports import dotted
+from litify_linter.reading.imports import Imports, dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, walk_scope
 
@@ -193,6 +193,7 @@ class _Builder:
     def __init__(self, script: Script, ways: list[tuple[_Turn, ...]]) -> None:
         self.script = script
         self.roles = script.roles
+        self.peel = Peel(script.imports)
         self.way = _common(ways)
         outer = next((i for i, turn in enumerate(self.way) if isinstance(turn.statement, Loop)), None)
         if outer is None:
@@ -237,7 +238,7 @@ class _Builder:
         raise LoopShape("a while loop inside the epoch loop", loops[1].statement)
 
     def _is_data(self, iterable: ast.expr, scope: Scope) -> bool:
-        iterable, _, _ = self._peel(iterable)
+        iterable, _, _ = self.peel(iterable)
         role = self.roles.of(iterable, scope)
         if role in (Role.LOADER, Role.DATASET):
             return True
@@ -250,22 +251,6 @@ class _Builder:
             return name is not None and "batch" in name.lower()
         name = dotted(iterable) or ""
         return any(word in name.lower() for word in ("loader", "batches", "dataset", "iterator", "dataloader"))
-
-    def _peel(self, iterable: ast.expr) -> tuple[ast.expr, bool, ast.expr | None]:
-        """Takes enumerate and progress bars off an iterable: (iterable, enumerated, start of the count)."""
-        enumerated, start = False, None
-        while isinstance(iterable, ast.Call) and iterable.args:
-            name = self.script.imports.resolve(iterable.func) or dotted(iterable.func)
-            if name == "enumerate" and not enumerated:
-                enumerated = True
-                start = iterable.args[1] if len(iterable.args) > 1 else None
-                start = next((k.value for k in iterable.keywords if k.arg == "start"), start)
-            elif name not in PROGRESS:
-                break
-            iterable = iterable.args[0]
-        if isinstance(iterable, ast.Name):  # `bar = tqdm(loader)` just before
-            return iterable, enumerated, start
-        return iterable, enumerated, start
 
     def _loops(self, outer: _Turn, batch: _Turn | None) -> tuple[EpochLoop, BatchLoop]:
         if batch is not None and batch.statement is outer.statement:
@@ -285,7 +270,7 @@ class _Builder:
             raise LoopShape("the epochs are counted by a while loop", statement)
         if statement.orelse:
             raise LoopShape("a for loop with an else branch", statement)
-        iterable, enumerated, _ = self._peel(statement.iter)
+        iterable, enumerated, _ = self.peel(statement.iter)
         if isinstance(iterable, ast.Call) and not enumerated and isinstance(statement.target, ast.Name):
             name = self.script.imports.resolve(iterable.func) or dotted(iterable.func)
             args = iterable.args
@@ -300,7 +285,7 @@ class _Builder:
         assert isinstance(statement, ast.For)
         if statement.orelse:
             raise LoopShape("a for loop with an else branch", statement)
-        source, enumerated, start = self._peel(statement.iter)
+        source, enumerated, start = self.peel(statement.iter)
         target: ast.expr = statement.target
         index = None
         if enumerated:
@@ -376,30 +361,9 @@ class _Builder:
             raise ControlFlow(f"{function.name}() returns from its middle", early)
         self.calls.append(call)
         in_step = only or ("step" if batch is None and self._innermost(position) else None)
-        self.buckets[in_step or "start"] += self._take_arguments(call)
+        self.buckets[in_step or "start"] += take_arguments(self.script, call)
         self._block(tuple(body), function, position + 1, inside, batch, in_step)
-        self.buckets[in_step or "end"] += _take_result(call, result)
-
-    def _take_arguments(self, call: Call) -> list[Item]:
-        """`parameter = argument` for each parameter; those that only rename a variable vanish later."""
-        function = call.function
-        arguments = function.args
-        if arguments.vararg or arguments.kwarg or any(isinstance(a, ast.Starred) for a in call.call.args):
-            raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
-        given = self.roles.arguments(call.call, function)
-        positional = [*arguments.posonlyargs, *arguments.args]
-        defaults = dict(zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False))
-        defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
-        items: list[Item] = []
-        for name in [a.arg for a in [*positional, *arguments.kwonlyargs]]:
-            target = ast.Name(name, ast.Store())
-            if name in given:
-                items.append(Bind(function, target, call.caller, given[name]))
-            elif name in defaults:
-                items.append(Bind(function, target, self.script.tree, defaults[name]))
-            else:
-                raise StepElsewhere(f"{function.name}() is called without its argument {name}", call.call)
-        return items
+        self.buckets[in_step or "end"] += take_result(call, result)
 
     def _innermost(self, position: int) -> bool:
         return not any(t.call is not None for t in self.inner[position + 1 :])
@@ -424,7 +388,7 @@ class _Builder:
         self.buckets[bucket] += [Moved(scope, statement) for statement in statements]
 
 
-def _take_result(call: Call, result: ast.expr | None) -> list[Item]:
+def take_result(call: Call, result: ast.expr | None) -> list[Item]:
     """What the caller's statement does with the result of a function that is written out."""
     value = result if result is not None else ast.Constant(None)
     match call.statement:
@@ -473,6 +437,48 @@ def _same_turn(left: _Turn, right: _Turn) -> bool:
     if left.statement is not right.statement:
         return False
     return (left.call.call if left.call else None) is (right.call.call if right.call else None)
+
+
+def take_arguments(script: Script, call: Call) -> list[Item]:
+    """`parameter = argument` for each parameter; those that only rename a variable vanish later."""
+    function = call.function
+    arguments = function.args
+    if arguments.vararg or arguments.kwarg or any(isinstance(a, ast.Starred) for a in call.call.args):
+        raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
+    given = script.roles.arguments(call.call, function)
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults = dict(zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False))
+    defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
+    items: list[Item] = []
+    for name in [a.arg for a in [*positional, *arguments.kwonlyargs]]:
+        target = ast.Name(name, ast.Store())
+        if name in given:
+            items.append(Bind(function, target, call.caller, given[name]))
+        elif name in defaults:
+            items.append(Bind(function, target, script.tree, defaults[name]))
+        else:
+            raise StepElsewhere(f"{function.name}() is called without its argument {name}", call.call)
+    return items
+
+
+class Peel:
+    """Takes enumerate() and progress bars off an iterable: (iterable, whether it was enumerated, first index)."""
+
+    def __init__(self, imports: Imports) -> None:
+        self.imports = imports
+
+    def __call__(self, iterable: ast.expr) -> tuple[ast.expr, bool, ast.expr | None]:
+        enumerated, start = False, None
+        while isinstance(iterable, ast.Call) and iterable.args:
+            name = self.imports.resolve(iterable.func) or dotted(iterable.func)
+            if name == "enumerate" and not enumerated:
+                enumerated = True
+                start = iterable.args[1] if len(iterable.args) > 1 else None
+                start = next((k.value for k in iterable.keywords if k.arg == "start"), start)
+            elif name not in PROGRESS:
+                break
+            iterable = iterable.args[0]
+        return iterable, enumerated, start
 
 
 def _counts_epochs(statement: ast.stmt) -> bool:

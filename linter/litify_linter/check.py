@@ -67,7 +67,7 @@ def _apply(rule: Rule, file: File) -> Iterator[Finding]:
         nodes = file.in_hooks
         for kind in rule.visits:
             for node, place in nodes.get(kind, ()):
-                if place.hook in rule.hooks:
+                if rule.sees(place):
                     yield from rule.check(node, place)
     elif not rule.lightning_only or file.uses_lightning:
         for kind in rule.visits:

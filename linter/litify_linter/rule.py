@@ -42,9 +42,9 @@ class Rule:
     """One thing to find. A rule keeps no state: one instance checks all files.
 
     The class docstring is its documentation, in three paragraphs: what it finds, "Why:", and "Ignore when:".
-    `visits` names the node types it wants to see. With `hooks`, it sees only what stands in a method of these names of
-    a LightningModule; without, everything. `lightning_only` rules see only files that define Lightning classes or
-    build a Trainer.
+    `visits` names the node types it wants to see. With `hooks`, it sees only what stands in methods of these names of
+    a class of one of `kinds`; with `follow_calls`, also what stands in methods that only these call. Without `hooks` it
+    sees everything, if `lightning_only` only in files that define Lightning classes or build a Trainer.
     """
 
     code: ClassVar[str]
@@ -52,12 +52,25 @@ class Rule:
     message: ClassVar[str]  # a template, filled by `found`
     visits: ClassVar[tuple[type[ast.AST], ...]]
     hooks: ClassVar[frozenset[str] | None] = None
+    kinds: ClassVar[frozenset[str]] = frozenset({"LightningModule"})
+    follow_calls: ClassVar[bool] = False
     lightning_only: ClassVar[bool] = True
     examples: ClassVar[tuple[Example, ...]]
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """Findings for one node, which is of a type in `visits`."""
         raise NotImplementedError
+
+    def sees(self, here: Place) -> bool:
+        """Whether a rule with `hooks` wants to see the nodes of this place."""
+        if self.hooks is None or here.hook is None or here.lightning is None or here.lightning.kind not in self.kinds:
+            return False
+        if here.hook in self.hooks:
+            return True
+        if not self.follow_calls:
+            return False
+        callers = here.lightning.reached_from.get(here.hook)
+        return bool(callers) and callers <= self.hooks
 
     def found(self, node: ast.AST, here: Place, **words: object) -> Finding:
         """A finding that spans `node`, or the name where `node` is a class or a function."""

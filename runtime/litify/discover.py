@@ -63,14 +63,16 @@ def parse(path: Path) -> ast.Module:
         raise ScriptError(f"{path} is not Python source: {error}") from None
     except OSError as error:
         raise ScriptError(f"{path} cannot be read: {error.strerror or error}") from None
+    if "\0" in text:
+        raise ScriptError(f"{path} is not Python source: it holds null bytes")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python gives them again when it runs the file
             return ast.parse(text, filename=str(path))
     except SyntaxError as error:
         raise ScriptError(f"{path}:{error.lineno or 1}: {error.msg}") from None
-    except (ValueError, RecursionError, MemoryError) as error:  # a NUL byte; nested too deep for Python itself
-        raise ScriptError(f"{path} is not Python source: {error}") from None
+    except (RecursionError, MemoryError):
+        raise ScriptError(f"{path} is nested too deep for Python to read") from None
 
 
 def _has_main(tree: ast.Module) -> bool:

@@ -178,7 +178,8 @@ def _run_agent(processes: int, cluster: Cluster, folder: str, program: str, argu
     from torch.distributed.launcher.api import LaunchConfig, launch_agent
 
     if "LOGLEVEL" not in os.environ:  # the agent tells of each signal and failure at length; one line of ours will do
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     one_node = cluster.num_nodes == 1
     static = not one_node and cluster.node_rank is not None
     config = LaunchConfig(
@@ -223,6 +224,8 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
+failed = False
+"""Whether `report_failure` was called: leaving the process group properly would then wait for peers in vain."""
 _entered = False
 
 
@@ -257,6 +260,8 @@ def report_failure(kind: type[BaseException], error: BaseException, trace: Trace
 
     When one rank fails, its peers fail too, in the middle of talking to it: their tracebacks would bury the cause.
     """
+    global failed
+    failed = True
     rank = os.environ.get("RANK", "?")
     if issubclass(kind, KeyboardInterrupt):
         return

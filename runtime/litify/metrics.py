@@ -108,6 +108,7 @@ class Results:
     Attributes:
         hook: the hook that is running now, set by the loops; None outside of any.
         in_batch: whether a batch is being worked on: then step values are read, else epoch values.
+        logs_steps: whether any name is logged by step.
         idx: index of the running loader when there are several, else None.
     """
 
@@ -116,6 +117,7 @@ class Results:
         self.sync = sync
         self.hook: str | None = None
         self.in_batch = False
+        self.logs_steps = False
         self.batch: Any = None
         self.idx: int | None = None
         self._slots: dict[tuple[Any, ...], Slot] = {}
@@ -184,6 +186,11 @@ class Results:
         metric = hasattr(value, "compute") and hasattr(value, "reset") and hasattr(value, "update")
         flags = (prog_bar, logger is not False, on_step, on_epoch, reduction(reduce_fx), enable_graph, sync, add_idx, metric)
         slot = Slot(hook, name, flags, idx)
+        self.logs_steps = self.logs_steps or on_step
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise ValueError(
+                f"self.log({name!r}, ...) got a tensor of {value.numel()} elements; log one number, for example its .mean()."
+            )
         known = self._by_name.setdefault((hook, name, idx), slot)
         if known is not slot:
             if self._by_name[hook, name, idx].live or known.metric:

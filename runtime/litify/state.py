@@ -51,10 +51,11 @@ class TrainerStatus(str, Enum):
 class Phase(str, Enum):
     """Where in an epoch a checkpoint was written, hence where fit goes on."""
 
-    BETWEEN = "between"  # before the first epoch, or after on_train_epoch_end
-    BATCHES = "batches"  # after some batches of the epoch
-    BATCHES_DONE = "batches_done"  # all batches done, on_train_epoch_end not yet run
-    EPOCH_END = "epoch_end"  # on_train_epoch_end running, or run
+    BETWEEN = "between"  # before the first epoch, or after one is over
+    BATCHES = "batches"  # within an epoch, after `State.batch` whole batches
+    BATCH_END = "batch_end"  # in on_train_batch_end: loggers and validation are still due
+    VALIDATED = "validated"  # in validation after a batch: schedulers that watch a metric are still due
+    EPOCH_END = "epoch_end"  # in on_train_epoch_end
 
     __str__ = str.__str__
 

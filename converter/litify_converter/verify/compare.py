@@ -83,7 +83,9 @@ def _step_differences(a: Step, b: Step, floors: dict[str, float]) -> Iterator[tu
         if not _same(x, y):
             yield "lr", x, y, _relative(x, y, floors["lr"])
     if not _same(a.param_norm, b.param_norm):
-        yield "param_norm", a.param_norm, b.param_norm, _relative(a.param_norm, b.param_norm, floors["param_norm"])
+        yield "param_norm", a.param_norm, b.param_norm, _relative(
+            a.param_norm, b.param_norm, floors["param_norm"]
+        )
     if len(a.loss) == len(b.loss):  # else one of them calls backward in other portions; gradients tell
         for u, v in zip(a.loss, b.loss, strict=True):
             if not _same(u, v):

@@ -30,20 +30,22 @@ _CHANGES = {
 }
 
 
-def install(tree: str, protected: tuple[str, ...]) -> None:
+def install(tree: str, protected: tuple[str, ...], allowed: tuple[str, ...] = ()) -> None:
     """Watch this process until it ends (an audit hook cannot be removed).
 
-    `tree` is the scratch copy of the file system's root; `protected` are real folders that must not change.
+    `tree` is the scratch copy of the file system's root; `protected` are real folders that must not
+    change, except for what is in the folders `allowed`.
     """
-    guard = _Guard(tree, protected)
+    guard = _Guard(tree, protected, allowed)
     sys.addaudithook(guard.audit)
     _tell_of_torch_save(guard)
 
 
 class _Guard:
-    def __init__(self, tree: str, protected: tuple[str, ...]) -> None:
+    def __init__(self, tree: str, protected: tuple[str, ...], allowed: tuple[str, ...] = ()) -> None:
         self.tree = tree + os.sep
         self.protected = tuple(folder + os.sep for folder in protected)
+        self.allowed = tuple(folder + os.sep for folder in (*allowed, sys.prefix, sys.base_prefix))
         self.busy = threading.local()  # our own file operations raise audit events too
 
     def audit(self, event: str, args: tuple[Any, ...]) -> None:
@@ -82,7 +84,7 @@ class _Guard:
         """Inside the user's own folders, except for hidden folders, caches and the Python installation."""
         real = os.path.join(os.path.realpath(os.path.dirname(text)), os.path.basename(text))
         folder = next((folder for folder in self.protected if real.startswith(folder)), None)
-        if folder is None or real.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep)):
+        if folder is None or real.startswith(self.allowed):
             return False
         parts = real[len(folder) :].split(os.sep)
         return not any(part.startswith(".") or part == "__pycache__" for part in parts)

@@ -28,7 +28,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader, RandomSampler, get_worker_info
 from torch.utils.data import dataloader as loading
 
-_KEPT_STATES = 4096  # saved random states that can be restored; activation checkpointing makes one per segment
+_KEPT_STATES = (
+    4096  # saved random states that can be restored; activation checkpointing makes one per segment
+)
 
 
 def install() -> None:
@@ -104,9 +106,9 @@ def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, ...]
     return (*map(_shape_of, args), *((name, _shape_of(kwargs[name])) for name in sorted(kwargs)))
 
 
-class _KeyedDispatch(TorchDispatchMode):
+class _KeyedDispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, keys: Keys) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys = keys
         self.is_random: dict[object, bool] = {}  # by operator
 
@@ -117,14 +119,21 @@ class _KeyedDispatch(TorchDispatchMode):
         known = self.is_random.get(func)
         if known is None:
             known = self.is_random[func] = torch.Tag.nondeterministic_seeded in func.tags
-        if known and not any(isinstance(arg, torch.Generator) for arg in (*args, *kwargs.values())):
+        if known and not any(map(_is_own_generator, (*args, *kwargs.values()))):
             _reseed_torch(self.keys.seed(str(func), *_shapes(args, kwargs)))
         return func(*args, **kwargs)
 
 
+def _is_own_generator(value: object) -> bool:
+    if not isinstance(value, torch.Generator):
+        return False
+    # the default one arrives in a new wrapper, so only the address of what it wraps tells
+    return getattr(value, "_cdata", 0) != getattr(torch.default_generator, "_cdata", 0)
+
+
 def _reseed_torch(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         for generator in torch.cuda.default_generators:
             generator.manual_seed(seed)
     if torch.backends.mps.is_available():
@@ -132,7 +141,7 @@ def _reseed_torch(seed: int) -> None:
 
 
 def _key_torch(keys: Keys) -> None:
-    _KeyedDispatch(keys).__enter__()  # for as long as the process lives
+    _KeyedDispatch(keys).__enter__()  # type: ignore[no-untyped-call]  # for as long as the process lives
 
 
 def _key_saved_states(keys: Keys) -> None:
@@ -183,7 +192,7 @@ def _length(dataset: object) -> int | None:
 
 
 def _key_python(keys: Keys) -> None:
-    instance = random._inst  # type: ignore[attr-defined]
+    instance = random._inst
     for name, function in list(vars(random).items()):
         if getattr(function, "__self__", None) is instance and name not in ("seed", "getstate", "setstate"):
             setattr(random, name, _keyed_call(keys, "random." + name, instance.seed, function))
@@ -207,13 +216,13 @@ def _key_numpy(keys: Keys) -> None:
     except ImportError:  # torch runs without it
         return
     module = numpy.random
-    old = module.mtrand._rand  # type: ignore[attr-defined]
+    old = module.mtrand._rand
     new = _keyed_state_class(keys)(0)
     for owner in (module, module.mtrand):
         for name, value in list(vars(owner).items()):
             if getattr(value, "__self__", None) is old:
-                setattr(owner, name, getattr(new, name))
-    module.mtrand._rand = new  # type: ignore[attr-defined]
+                setattr(owner, name, getattr(new, value.__name__))  # ranf is another name of random_sample
+    module.mtrand._rand = new
     default_rng = module.default_rng
 
     def keyed_default_rng(seed: Any = None) -> numpy.random.Generator:

@@ -28,6 +28,7 @@ class _Request:
     steps: int | None
     tolerance: float | None
     timeout: float | None
+    keep: bool
     progress: Progress
 
 
@@ -75,7 +76,17 @@ def verify(
         CannotVerify: there is nothing to compare, with the reason in one line. The log of a script that failed is
             kept, and the message says where.
     """
-    request = _Request(os.fspath(raw), os.fspath(lit), tuple(args), seed, steps, tolerance, timeout, progress)
+    request = _Request(
+        os.fspath(raw),
+        os.fspath(lit),
+        tuple(args),
+        seed,
+        steps,
+        tolerance,
+        timeout,
+        keep is not None,
+        progress,
+    )
     _check(request)
     work = _work_folder(keep)
     try:
@@ -162,12 +173,18 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         traces=str(traces),
         tree=str(scratch.tree),
         protected=tuple(map(str, scratch.protected)),
+        allowed=tuple(map(str, scratch.allowed)),
         seed=request.seed,
         steps=request.steps,
         keyed=keyed,
     )
     outcome = run_recorded(
-        settings, request.args, scratch.cwd, log, request.timeout, lambda steps: request.progress(script, steps)
+        settings,
+        request.args,
+        scratch.cwd,
+        log,
+        request.timeout,
+        lambda steps: request.progress(script, steps),
     )
     trace = read_trace(traces)
     reason = _failure(script, request, outcome, trace, scratch, log)
@@ -175,9 +192,9 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         kept = folder.parent / f"{real.stem}.log"
         shutil.move(log, kept)
         raise CannotVerify(f"{reason}; full log: {kept}")
+    if not request.keep:
+        shutil.rmtree(scratch.tree, onerror=_make_writable)  # now, not at the end: it may be large
     summary = RunSummary(script, len(trace.steps), trace.optimizers, round(outcome.seconds, 1))
-    if not (request.steps or keyed):
-        pass
     return _Recorded(summary, trace, scratch)
 
 
@@ -220,6 +237,7 @@ def _verdict(pair: _Pair, request: _Request) -> Verdict:
         kind="identical" if comparison.identical else "close" if comparison.accepted else "diverged",
         randomness="keyed" if pair.keyed else "seeded",
         steps=comparison.steps,
+        limit=request.steps,
         final_weights=comparison.final_weights,
         tolerance=request.tolerance,
         raw=pair.raw.summary,

@@ -53,7 +53,7 @@ def main() -> NoReturn:
 
 def install(settings: Settings, role: str) -> Recorder:
     """Seed, guard and hook this process; `role` is "main" or "child"."""
-    guard.install(settings.tree, settings.protected)
+    guard.install(settings.tree, settings.protected, settings.allowed)
     _seed(settings.seed)
     recorder = Recorder(settings, role)
     recorder.hook()
@@ -70,7 +70,9 @@ class Recorder:
         self.settings = settings
         self.role = role
         self.pid = os.getpid()
-        self.optimizers: list[torch.optim.Optimizer] = []  # kept alive: final weights, and no identity is reused
+        self.optimizers: list[torch.optim.Optimizer] = (
+            []
+        )  # kept alive: final weights, and no identity is reused
         self.losses: list[float] = []  # given to backward since the last step
         self.seeds: list[int] = []
         self.closure_lines: dict[int, str | None] = {}
@@ -116,7 +118,11 @@ class Recorder:
                 return closure(*closure_args, **closure_kwargs)
             called = True
             value, line = self._call_closure(optimizer, lambda: closure(*closure_args, **closure_kwargs))
-            if not self.losses and isinstance(value, (float, torch.Tensor)) and torch.as_tensor(value).numel() == 1:
+            if (
+                not self.losses
+                and isinstance(value, (float, torch.Tensor))
+                and torch.as_tensor(value).numel() == 1
+            ):
                 self.losses.append(float(value))
             self.record(optimizer, line)
             return value
@@ -150,7 +156,9 @@ class Recorder:
             optimizer=self._index(optimizer),
             kind=type(optimizer).__name__,
             parameters=sum(parameter.numel() for parameter in parameters),
-            lr=tuple(None if group.get("lr") is None else float(group["lr"]) for group in optimizer.param_groups),
+            lr=tuple(
+                None if group.get("lr") is None else float(group["lr"]) for group in optimizer.param_groups
+            ),
             param_norm=_norm(parameters),
             loss=tuple(self.losses),
             grad_norm=_norm(gradients),
@@ -178,7 +186,8 @@ class Recorder:
             if self.pid != os.getpid():
                 self.role, self.pid = "child", os.getpid()
             name = f"{self.role}-{_rank()}-{time.time_ns()}-{self.pid}.jsonl"
-            self.file = open(os.path.join(self.settings.traces, name), "w")  # noqa: SIM115 (open until the end)
+            path = os.path.join(self.settings.traces, name)
+            self.file = open(path, "w")  # noqa: SIM115 (open until the process ends)
         self.file.write(line)
         self.file.flush()
 
@@ -230,7 +239,7 @@ def _fingerprint(parameter: torch.Tensor) -> Weight:
     digest = hashlib.sha256(str(tuple(parameter.shape)).encode())
     squares: list[float] = []
     products: list[float] = []
-    for start, part in enumerate(_plain(parameter).cpu().split(_CHUNK)):
+    for start, part in enumerate(torch.split(_plain(parameter).cpu(), _CHUNK)):
         part = (part + 0).contiguous()  # -0.0 becomes 0.0
         digest.update(ctypes.string_at(part.data_ptr(), part.numel() * part.element_size()))
         exact = part.double()
@@ -289,9 +298,13 @@ def _failure(error: BaseException, tree: str) -> End:
         for frame in traceback.extract_tb(error.__traceback__)
         if _is_users(frame.filename, tree)
     ]
+    if isinstance(error, SyntaxError) and _is_users(error.filename or "", tree):
+        lines.append(f"{error.filename}:{error.lineno}")
     text = "".join(traceback.format_exception_only(type(error), error)).strip()
     summary = text.splitlines()[-1 if isinstance(error, SyntaxError) else 0]
-    return End("error", error=summary, data_missing=_is_missing_data(error), where=lines[-1] if lines else None)
+    return End(
+        "error", error=summary, data_missing=_is_missing_data(error), where=lines[-1] if lines else None
+    )
 
 
 def _is_missing_data(error: BaseException) -> bool:

@@ -66,7 +66,11 @@ def run_recorded(
 
 
 def _wait(
-    process: subprocess.Popen[bytes], settings: Settings, started: float, timeout: float | None, progress: Progress
+    process: subprocess.Popen[bytes],
+    settings: Settings,
+    started: float,
+    timeout: float | None,
+    progress: Progress,
 ) -> bool:
     """True when the time was over first."""
     lines = _LineCounter(Path(settings.traces))

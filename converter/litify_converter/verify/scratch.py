@@ -32,7 +32,8 @@ class Scratch:
 
     tree: Path
     cwd: Path
-    protected: tuple[Path, ...]  # the original folders that were copied
+    protected: tuple[Path, ...]  # the original folders that were copied ...
+    allowed: tuple[Path, ...]  # ... and what below them may be written all the same
 
     def place_of(self, original: Path) -> Path:
         return _inside(self.tree, original)
@@ -57,12 +58,17 @@ def mirror(tree: Path, cwd: Path, scripts: Sequence[Path], omit: Path) -> Scratc
         target = _inside(tree, script)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(script, target)
-    spine = {folder for path in (cwd, *(script.parent for script in scripts)) for folder in (path, *path.parents)}
+    spine = {
+        folder for path in (cwd, *(script.parent for script in scripts)) for folder in (path, *path.parents)
+    }
     for place in places:
         _fill(place, _inside(tree, place), budget, spine, omit)
     for place in places:
         _link_neighbours(tree, place, omit)
-    return Scratch(tree, _inside(tree, cwd), tuple(place for place in places if not _is_shared(place)))
+    temporary = Path(tempfile.gettempdir()).resolve()
+    protected = tuple(place for place in places if not _is_shared(place, temporary))
+    allowed = (omit, *(temporary for place in protected if place in temporary.parents))
+    return Scratch(tree, _inside(tree, cwd), protected, allowed)
 
 
 def _inside(tree: Path, path: Path) -> Path:
@@ -74,12 +80,9 @@ def _outermost(places: Sequence[Path]) -> list[Path]:
     return [place for place in unique if not any(other in place.parents for other in unique)]
 
 
-def _is_shared(place: Path) -> bool:
+def _is_shared(place: Path, temporary: Path) -> bool:
     """Home, the temporary folder and what holds them: programs rightly write below these by absolute path."""
-    return any(
-        place == shared or place in shared.parents
-        for shared in (Path.home().resolve(), Path(tempfile.gettempdir()).resolve())
-    )
+    return any(place == shared or place in shared.parents for shared in (Path.home().resolve(), temporary))
 
 
 @dataclass
@@ -164,8 +167,9 @@ def _copy_file(source: Path, target: Path, affordable: bool) -> None:
 def _copy_link(source: Path, target: Path, folder: Path) -> None:
     """A link within its folder stays one; any other leads to the original."""
     text = os.readlink(source)
-    inside = os.path.realpath(source).startswith(str(folder) + os.sep) and not os.path.isabs(text)
-    target.symlink_to(text if inside else os.path.realpath(source))
+    leads_to = Path(os.path.realpath(source))
+    inside = leads_to.is_relative_to(folder) and not os.path.isabs(text)
+    target.symlink_to(text if inside else leads_to)
 
 
 def _link_neighbours(tree: Path, place: Path, omit: Path) -> None:

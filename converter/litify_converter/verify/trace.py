@@ -15,13 +15,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """What the child process is told; paths are absolute and lie in the scratch copy, but for `protected`."""
+    """What the child process is told; paths are absolute and lie in the scratch copy, but for the folders."""
 
     script: str
     argv0: str  # the script as the user typed it
     traces: str  # folder for the trace files
     tree: str  # scratch copy of the file system's root
-    protected: tuple[str, ...]  # the user's own folders: read, never written
+    protected: tuple[str, ...]  # the user's own folders: read, never written ...
+    allowed: tuple[str, ...]  # ... except for these below them
     seed: int
     steps: int | None  # stop after this many optimizer steps
     keyed: bool
@@ -32,7 +33,7 @@ class Settings:
     @classmethod
     def from_json(cls, text: str) -> Settings:
         values = json.loads(text)
-        return cls(**{**values, "protected": tuple(values["protected"])})
+        return cls(**{**values, "protected": tuple(values["protected"]), "allowed": tuple(values["allowed"])})
 
 
 @dataclass(frozen=True)

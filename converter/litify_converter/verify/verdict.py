@@ -9,6 +9,7 @@ from typing import Any, Literal
 Kind = Literal["identical", "close", "diverged"]
 Randomness = Literal["seeded", "keyed"]
 
+_ROUNDING = 1e-3  # differences below may be rounding, which a tolerance is for
 _KEYED = "same first weights and batches; the scripts draw random numbers in another order"
 
 
@@ -29,7 +30,9 @@ class Difference:
     """A value that differs. `step` counts optimizer steps from 0, or is None for what is compared after the last."""
 
     step: int | None
-    field: str  # optimizer, parameters, parameter groups, lr, param_norm, loss, grad_norm, steps, final weights
+    field: (
+        str  # optimizer, parameters, parameter groups, lr, param_norm, loss, grad_norm, steps, final weights
+    )
     raw: Any
     lit: Any
     relative: float  # infinite where sizes mean nothing
@@ -47,7 +50,8 @@ class Verdict:
 
     kind: Kind
     randomness: Randomness
-    steps: int
+    steps: int  # compared
+    limit: int | None  # steps asked for; both runs stopped there
     final_weights: bool  # compared too
     tolerance: float | None
     raw: RunSummary
@@ -68,19 +72,26 @@ class Verdict:
 
     def to_text(self) -> str:
         """A table of both runs and the verdict, a few lines, each to be read by itself."""
-        return "\n".join([*_table(self.raw, self.lit), *self._sentences(), *map("note: {}".format, self.notes)])
+        return "\n".join(
+            [*_table(self.raw, self.lit), *self._sentences(), *map("note: {}".format, self.notes)]
+        )
 
     def _sentences(self) -> list[str]:
         how = f" ({_KEYED})" if self.randomness == "keyed" else ""
-        what = f"{_count(self.steps, 'optimizer step')}, final weights{'' if self.final_weights else ' not compared'}"
-        if self.final_weights:
-            what += " too"
+        what = self._compared()
         if self.kind == "identical":
             return [f"identical{how}: {what}"]
         assert self.first and self.largest
         if self.kind == "close":
             return [f"close{how}: {what}; largest relative difference {_at(self.largest)}"]
         return [f"diverged {_place(self.first)}: {self._values()}", *self._advice()]
+
+    def _compared(self) -> str:
+        if self.final_weights:
+            return f"{_count(self.steps, 'optimizer step')}, final weights too"
+        if self.limit == self.steps:
+            return f"the first {_count(self.steps, 'optimizer step')}"
+        return f"{_count(self.steps, 'optimizer step')}, final weights not compared"
 
     def _values(self) -> str:
         assert self.first
@@ -93,12 +104,14 @@ class Verdict:
     def _advice(self) -> list[str]:
         if not self.largest or not math.isfinite(self.largest.relative):
             return []
-        return [f"largest relative difference {_at(self.largest)}; --tolerance X accepts differences up to X"]
+        hint = "; --tolerance X accepts up to X" if self.largest.relative < _ROUNDING else ""
+        return [f"largest relative difference {_at(self.largest)}{hint}"]
 
 
 def _table(*runs: RunSummary) -> list[str]:
     rows = [
-        (run.script, _count(run.steps, "step"), _optimizers(run.optimizers), f"{run.seconds:.1f} s") for run in runs
+        (run.script, _count(run.steps, "step"), _optimizers(run.optimizers), f"{run.seconds:.1f} s")
+        for run in runs
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
@@ -116,7 +129,11 @@ def _count(number: int, thing: str) -> str:
 
 
 def _place(difference: Difference) -> str:
-    return f"in {difference.field}" if difference.step is None else f"at step {difference.step} in {difference.field}"
+    return (
+        f"in {difference.field}"
+        if difference.step is None
+        else f"at step {difference.step} in {difference.field}"
+    )
 
 
 def _at(difference: Difference) -> str:

@@ -8,7 +8,15 @@ import re
 from collections.abc import Iterable
 
 from litify_linter.reading.imports import Imports
-from litify_linter.reading.lightning import MODULE, LightningClass, LightningNames, lightning_classes
+from litify_linter.reading.lightning import (
+    MODULE,
+    LightningClass,
+    LightningNames,
+    lightning_classes,
+    lineage,
+    package_of,
+)
+from litify_linter.reading.objects import assignments
 from litify_linter.reading.scopes import Function, parameters
 from litify_linter.reading.source import Source
 
@@ -46,13 +54,29 @@ class Place:
 
     @property
     def hook(self) -> str | None:
-        """The name of the LightningModule's method the node stands in, closures inside it included."""
-        return self.method.name if self.method is not None and self.module is not None else None
+        """The name of the Lightning class's method the node stands in, closures inside it included."""
+        return self.method.name if self.method is not None and self.lightning is not None else None
 
     @property
     def automatic(self) -> bool:
         """Whether the node stands in a LightningModule whose optimization the Trainer does."""
         return self.module is not None and self.module.automatic
+
+    @property
+    def in_strategy(self) -> bool:
+        """Whether the node stands in a strategy or a cluster environment of its own, which do by hand what they are for."""
+        bases = [self.resolve(base) or "" for base in (self.cls.bases if self.cls is not None else ())]
+        return any(package_of(base) and base.endswith(("Strategy", "Environment", "Plugin")) for base in bases)
+
+    def guarded(self, node: ast.AST, words: set[str]) -> bool:
+        """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes."""
+        line = getattr(node, "lineno", 0)
+        for test in ast.walk(self.method) if self.method is not None else ():
+            if isinstance(test, ast.If) and any(b.lineno <= line <= (b.end_lineno or 0) for b in test.body):
+                names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in ast.walk(test.test)}
+                if names & words:
+                    return True
+        return False
 
     @property
     def self_name(self) -> str:
@@ -72,13 +96,16 @@ class File:
         self.lines = source.lines
         self.tree = source.tree
         self.nodes: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}
-        self.in_hooks: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}  # in methods of LightningModules
+        self.in_hooks: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}  # in methods of Lightning classes
+        self.nodes[ast.Module] = [(self.tree, Place(self, None, self.tree))]
+        self._assigned: dict[ast.AST, dict[str, list[ast.expr]]] = {}
         places = self._walk()
         self.imports = Imports(source.tree)
         stars = [n for n in self._all(ast.ImportFrom) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
         self.names = LightningNames(self.imports, stars)
-        classes = [n for n in self._all(ast.ClassDef) if isinstance(n, ast.ClassDef)]
-        self.lightning = lightning_classes(classes, self.names)
+        every = [n for n in self._all(ast.ClassDef) if isinstance(n, ast.ClassDef)]
+        self.classes = {cls.name: cls for cls in every}
+        self.lightning = lightning_classes(every, self.classes, self.names)
         if self.lightning:
             self._assign_lightning(places)
 
@@ -91,9 +118,33 @@ class File:
         )
 
     @functools.cached_property
-    def text_words(self) -> frozenset[str]:
-        """Every identifier-like word of the text."""
-        return frozenset(re.findall(r"\w+", "\n".join(self.lines)))
+    def attributes_read(self) -> frozenset[str]:
+        """Every `y` of an `x.y` in the file."""
+        return frozenset(node.attr for node in self._all(ast.Attribute) if isinstance(node, ast.Attribute))
+
+    def assigned(self, scope: Function | ast.Module) -> dict[str, list[ast.expr]]:
+        """Name -> what is assigned to it in this scope, nested functions left out."""
+        if scope not in self._assigned:
+            values = self._assigned[scope] = {}
+            for name, value in assignments(scope):
+                values.setdefault(name, []).append(value)
+        return self._assigned[scope]
+
+    @functools.cached_property
+    def keywords_used(self) -> frozenset[str]:
+        """Every `y` of an `f(y=...)` in the file."""
+        return frozenset(node.arg for node in self._all(ast.keyword) if isinstance(node, ast.keyword) and node.arg)
+
+    def is_plain(self, cls: ast.ClassDef) -> bool:
+        """Whether all a class inherits from stands in this file, and none of it is torch's: it is no module."""
+        ancestors = lineage(cls, self.classes)
+        known = {"object", *(a.name for a in ancestors)}
+        return all(isinstance(base, ast.Name) and base.id in known for a in ancestors for base in a.bases)
+
+    def is_module_class(self, cls: ast.ClassDef) -> bool:
+        """Whether a class inherits, through classes of this file, from torch.nn.Module or a LightningModule."""
+        bases = [self.imports.resolve(base) for a in lineage(cls, self.classes) for base in a.bases]
+        return "torch.nn.Module" in bases or (cls in self.lightning and self.lightning[cls].kind == MODULE)
 
     def span(self, node: ast.AST) -> tuple[int, int, int, int]:
         """First line and column, last line and column of a node, from 1, in characters; of a definition, its name."""

@@ -37,7 +37,7 @@ HOOK_ARGUMENTS: Mapping[str, int] = {
     **{f"on_{stage}_model_{mode}": 0 for stage in STAGES[1:] for mode in ("eval", "train")},
     "on_validation_model_zero_grad": 0,
     **{f"{stage}_step": 3 for stage in ("validation", "test", "predict")},
-    "training_step": 3,
+    "training_step": 2,
     **{loader: 0 for loader in LOADERS},
     "on_before_zero_grad": 1,
     "on_before_backward": 1,
@@ -85,6 +85,22 @@ class LightningClass:
         return not any(_gives_up_automatic(node) for cls in self.lineage for node in ast.walk(cls))
 
     @functools.cached_property
+    def reached_from(self) -> dict[str, frozenset[str]]:
+        """Method that is no hook -> the hooks from which `self.method()` calls lead to it."""
+        calls = {name: frozenset(_self_calls(method)) for name, method in self.methods.items()}
+        found: dict[str, set[str]] = {}
+        for hook in calls.keys() & (HOOKS | {"__init__", "forward"}):
+            reached, waiting = set(), list(calls[hook])
+            while waiting:
+                name = waiting.pop()
+                if name in calls and name not in reached and name not in HOOKS:
+                    reached.add(name)
+                    waiting += calls[name]
+            for name in reached:
+                found.setdefault(name, set()).add(hook)
+        return {name: frozenset(hooks) for name, hooks in found.items()}
+
+    @functools.cached_property
     def attributes(self) -> dict[str, ast.expr]:
         """`self.x` -> the first value assigned to it in any method, own methods before inherited ones."""
         found: dict[str, ast.expr] = {}
@@ -92,6 +108,13 @@ class LightningClass:
             for name, value in _self_assignments(cls):
                 found.setdefault(name, value)
         return found
+
+
+def _self_calls(method: Function) -> Iterator[str]:
+    for node in ast.walk(method):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)):
+                yield name
 
 
 def _gives_up_automatic(node: ast.AST) -> bool:
@@ -165,27 +188,28 @@ def package_of(name: str | None) -> str | None:
     return head if head in PACKAGES else None
 
 
-def lightning_classes(classes: Iterable[ast.ClassDef], names: LightningNames) -> dict[ast.ClassDef, LightningClass]:
+def lightning_classes(
+    classes: Iterable[ast.ClassDef], by_name: Mapping[str, ast.ClassDef], names: LightningNames
+) -> dict[ast.ClassDef, LightningClass]:
     """The Lightning classes among the classes of a file."""
-    by_name = {cls.name: cls for cls in classes}
     found = {}
-    for cls in by_name.values():
-        lineage = _lineage(cls, by_name)
-        for base in (base for ancestor in lineage for base in ancestor.bases):
+    for cls in classes:
+        ancestors = lineage(cls, by_name)
+        for base in (base for ancestor in ancestors for base in ancestor.bases):
             package = names.is_from(base, KINDS)
             if package is not None:
                 kind = (names.qualified(base) or "").rpartition(".")[2]
-                found[cls] = LightningClass(cls, kind, package, lineage)
+                found[cls] = LightningClass(cls, kind, package, ancestors)
                 break
     return found
 
 
-def _lineage(cls: ast.ClassDef, by_name: dict[str, ast.ClassDef]) -> tuple[ast.ClassDef, ...]:
-    """A class and those of its ancestors that the file defines, each once (a circle of bases ends)."""
-    lineage = [cls]
-    for ancestor in lineage:
+def lineage(cls: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> tuple[ast.ClassDef, ...]:
+    """A class and those of its ancestors that the file defines, each once: a circle of bases ends."""
+    found = [cls]
+    for ancestor in found:
         for base in ancestor.bases:
-            parent = by_name.get(dotted(base) or "")
-            if parent is not None and parent not in lineage:
-                lineage.append(parent)
-    return tuple(lineage)
+            parent = classes.get(dotted(base) or "")
+            if parent is not None and parent not in found:
+                found.append(parent)
+    return tuple(found)

@@ -47,6 +47,7 @@ def parameters(function: Function | ast.Lambda) -> list[str]:
 def bound(nodes: ast.AST | Iterable[ast.AST]) -> set[str]:
     """Names this code binds in its own scope (assignment, for, with, import, def, class, walrus, except, del)."""
     names: set[str] = set()
+    nodes = [nodes] if isinstance(nodes, ast.AST) else list(nodes)
     comprehension_targets: set[int] = set()
     for node in walk_scope(nodes):
         match node:

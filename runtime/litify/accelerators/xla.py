@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+from glob import glob
+from importlib.metadata import version
 from importlib.util import find_spec
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
-from litify.accelerators.base import Accelerator
+from litify.accelerators.base import Accelerator, Devices
+from litify.errors import MisconfigurationException, MissingExtra
+
+# Files by which the kernel shows TPU chips: the first up to v4, the second from v5 on.
+TPU_FILES = ("/dev/accel*", "/dev/vfio/[0-9]*")
 
 
 class XLAAccelerator(Accelerator):
-    """Training on TPU. torch_xla is imported only when this accelerator is asked for by name, or a TPU is there."""
+    """Training on TPU cores. With PJRT_DEVICE set, on what it names: `PJRT_DEVICE=CPU CPU_NUM_DEVICES=4` makes four of the CPU."""
 
     name: ClassVar[str] = "tpu"
     device_type: ClassVar[str] = "xla"
@@ -20,20 +26,58 @@ class XLAAccelerator(Accelerator):
 
     @classmethod
     def is_available(cls) -> bool:
-        return find_spec("torch_xla") is not None
-
-    @classmethod
-    def is_preferred(cls) -> bool:
-        # torch_xla also drives the CPU, for tests: only a TPU is worth taking unasked.
-        return cls.is_available() and os.environ.get("PJRT_DEVICE") == "TPU"
+        """Whether torch_xla is installed and has a device to find. Imports nothing, so that "auto" may ask everywhere."""
+        if find_spec("torch_xla") is None:
+            return False
+        return "PJRT_DEVICE" in os.environ or any(map(glob, TPU_FILES))
 
     @classmethod
     def device_count(cls) -> int:
+        """Number of cores on this machine. Starts the XLA runtime, which takes seconds the first time."""
         if not cls.is_available():
             return 0
-        import torch_xla.runtime as runtime  # seconds to import, and starts the device
+        return int(torch_xla().runtime.global_runtime_device_count())
 
-        return int(runtime.global_runtime_device_count())
+    @classmethod
+    def require(cls) -> None:
+        """Say what is missing, when something is. Raises as `torch_xla` does."""
+        torch_xla()
 
     def device(self, index: int) -> torch.device:
         return torch.device("xla", index)
+
+    def indices(self, devices: Devices) -> list[int]:
+        """One core, or all: XLA lays its mesh over every core it has.
+
+        Raises:
+            MisconfigurationException: another number.
+        """
+        asked = super().indices(devices)
+        available = self.device_count()
+        if len(asked) not in (1, available):
+            raise MisconfigurationException(
+                f"Trainer(devices={devices!r}) on this machine with {available} cores: take all of them, {available}, or 1."
+            )
+        return asked
+
+
+def torch_xla() -> Any:
+    """The package torch_xla with its `runtime` and `distributed.spmd` loaded.
+
+    Raises:
+        MissingExtra: it is not installed.
+        MisconfigurationException: it is made for another torch.
+    """
+    if find_spec("torch_xla") is None:
+        raise MissingExtra("training on TPU needs the tpu extra: pip install 'litify[tpu]'")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else XLA's compiler warns of its own plans at every graph
+    try:
+        import torch_xla
+        import torch_xla.distributed.spmd
+        import torch_xla.runtime
+    except ImportError as error:
+        raise MisconfigurationException(
+            f"torch_xla {version('torch_xla')} does not load with torch {torch.__version__}: install the two in the same version "
+            f"({str(error).splitlines()[0][:120]})"
+        ) from error
+    return torch_xla

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from litify import discover, flags, launch
-from litify.errors import LitifyError
+from litify.errors import LitifyError, MisconfigurationException
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +42,15 @@ TRAINER_OPTIONS: dict[str, tuple[Any, str]] = {
     "--log-every-n-steps": (click.IntRange(min=0), "How often metrics of a step are written."),
     "--default-root-dir": (click.Path(), "Where logs and checkpoints go."),
     "--ckpt-path": (str, "Go on from this checkpoint ('last': from the newest)."),
+}
+
+DEVICE_FLAGS = ("gpus", "devices", "tpu_cores", "num_processes", "accelerator")
+# accelerator -> those it may stand for, and what a person calls them
+HARDWARE = {
+    "gpu": (("cuda", "mps"), "GPU(s) that torch can use"),
+    "cuda": (("cuda",), "CUDA GPU(s) that torch can use"),
+    "mps": (("mps",), "Apple GPU(s) that torch can use"),
+    "tpu": (("tpu",), "TPU core(s); take all of them, or 1"),
 }
 
 
@@ -108,7 +117,7 @@ def prepare(script: discover.Script, arguments: Sequence[str], given: dict[str, 
     cluster.check()
     flags.hand_over(given)
     cluster.to_environment()
-    chosen = chosen_devices(given)
+    chosen = chosen_devices(options, given)
     if options["dry_run"]:
         show_plan(script, arguments, given, cluster, chosen)
         sys.exit(0)
@@ -198,20 +207,30 @@ def check_torch() -> None:
         raise discover.ScriptError("training needs the run extra: pip install 'litify[run]'")
 
 
-def chosen_devices(given: Mapping[str, Any]) -> list[Any] | None:
+def chosen_devices(options: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any] | None:
     """The devices of this node that the flags choose, checked to be there; None when they leave it to the script.
 
     Raises:
-        MisconfigurationException: no such hardware here, or fewer devices than asked for (it says how many).
+        LitifyError: no such hardware here, fewer devices than asked for (it says how many there are), torch_xla missing.
     """
-    if "devices" not in given and "num_nodes" not in given and given.get("accelerator") in (None, "auto"):
+    name = given.get("accelerator", "auto")
+    chooses = "devices" in given or "num_nodes" in given
+    if not chooses and name == "auto":
         return None
     from litify import accelerators  # imports torch
 
-    accelerator = accelerators.make(given.get("accelerator", "auto"))
-    if "devices" not in given and "num_nodes" not in given:
-        return None
-    return accelerator.select(given.get("devices", "auto"))
+    if name == "tpu":
+        accelerators.load("tpu").require()
+    try:
+        accelerator = accelerators.make(name)
+        return accelerator.select(given.get("devices", "auto")) if chooses else None
+    except MisconfigurationException as error:
+        if name not in HARDWARE:
+            raise
+        kinds, words = HARDWARE[name]
+        count = sum(accelerators.load(kind).device_count() for kind in kinds)
+        asked = " ".join(f"--{flag.replace('_', '-')} {options[flag]}" for flag in DEVICE_FLAGS if options[flag] is not None)
+        raise discover.ScriptError(f"{asked}: this machine has {count} {words}") from error
 
 
 def show_plan(
@@ -269,7 +288,8 @@ def execute(script: discover.Script, arguments: Sequence[str], seed: int | None)
             raise
         sys.exit(launch.INTERRUPTED)  # a worker: the launcher says it, once
     except Exception as error:
-        sys.excepthook(type(error), error, frames_of(error.__traceback__, path) or error.__traceback__)
+        trace = frames_of(error.__traceback__, path) or error.__traceback__
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
         sys.exit(1)
 
 

@@ -13,7 +13,9 @@ import click
 @click.argument("raw", type=click.Path())
 @click.argument("lit", type=click.Path())
 @click.argument("args", nargs=-1, type=click.UNPROCESSED)
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Compare the first N optimizer steps only.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Compare the first N optimizer steps only."
+)
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
@@ -28,7 +30,9 @@ import click
     metavar="SECONDS",
     help="Time for each run. Default: no limit.",
 )
-@click.option("--keep", type=click.Path(), metavar="DIR", help="Keep scratch copies, traces and logs in a new folder.")
+@click.option(
+    "--keep", type=click.Path(), metavar="DIR", help="Keep scratch copies, traces and logs in a new folder."
+)
 def verify(
     raw: str,
     lit: str,
@@ -67,15 +71,13 @@ def verify(
                 progress=progress.update,
             )
         except CannotVerify as error:
-            raise _failure(str(error)) from error
+            raise _NoVerdict(str(error)) from error
     click.echo(json.dumps(verdict.to_json(), indent=2) if report == "json" else verdict.to_text())
     return 0 if verdict.ok else 1
 
 
-def _failure(message: str) -> click.ClickException:
-    error = click.ClickException(message)
-    error.exit_code = 2
-    return error
+class _NoVerdict(click.ClickException):
+    exit_code = 2
 
 
 class _Progress:

@@ -1,0 +1,322 @@
+"""Stage 6, emit: Plan + Homes -> the text of the result, by moving the user's own libcst statements."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Sequence
+
+import libcst as cst
+from litify_linter.reading.scopes import Function
+
+from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, is_redundant, usage
+from litify_converter.read import CstStatement, Script
+from litify_converter.rewrite import Rewriter
+
+Statements = list[cst.BaseStatement]
+
+
+class Emitter:
+    """Writes one plan. `emit()` gives the text of the whole file, not yet formatted."""
+
+    def __init__(self, script: Script, plan: Plan, homes: Homes, target: str) -> None:
+        self.script = script
+        self.plan = plan
+        self.homes = homes
+        self.target = target
+        self.variables = homes.variables
+        self.batch_names = self._batch_names()
+        self.inner_edits = {id(script.cst_of[s]): [] for s in plan.dropped} | {
+            id(script.cst_of[s]): statements(text) for s, text in plan.replaced.items()
+        }
+
+    def emit(self) -> str:
+        edits: dict[int, Statements] = {id(self.script.cst_of[s]): [] for s in self.plan.moved_setup}
+        edits |= {id(self.script.cst_of[f]): [] for f in self.plan.absorbed}
+        edits |= self.inner_edits
+        loop = self.script.cst_of[self.plan.nest.outer]
+        edits[id(loop)] = with_comments(self._entry_statements(), loop.leading_lines)
+        edits |= self._instance_edits()
+        before = self._top_level_of(self.plan.nest.outer)
+        classes = self._classes()
+        body: Statements = []
+        for statement, node in zip(self.script.tree.body, self.script.module.body, strict=True):
+            if statement is before:
+                body += classes
+            body += self._rewritten_entry(statement, node, edits)
+        return self._with_import(self.script.module.with_changes(body=body))
+
+    # -- the entry: what stays where it was ------------------------------------------------------------------------
+
+    def _rewritten_entry(self, statement: ast.stmt, node: CstStatement, edits: dict[int, Statements]) -> Statements:
+        entry = self.plan.nest.entry
+        if isinstance(statement, ast.ClassDef):
+            return [node]
+        scope: Scope = self.script.tree
+        if isinstance(statement, Function):
+            if statement is not entry and statement not in self.plan.absorbed and not self._holds(statement):
+                return [node]
+            scope = entry if statement is entry else scope
+        rewriter = Rewriter(
+            scope, self.script.roles, self._entry_name(scope), lambda name, field: None, edits, in_hook=False
+        )
+        return list(cst.Module([node]).visit(rewriter).body)
+
+    def _holds(self, function: Function) -> bool:
+        """Whether the entry is a function defined inside this one."""
+        return any(inner is self.plan.nest.entry for inner in ast.walk(function))
+
+    def _entry_name(self, scope: Scope) -> Callable[[str], str | None]:
+        """In the entry a variable that moved into the class is read through the instance."""
+
+        def text(name: str) -> str | None:
+            if scope is not self.plan.nest.entry:
+                return None
+            variable = self.variables.of(name, scope)
+            if variable is not None and self._is_inside(variable):
+                return f"{self.instance}.{self.homes.text[variable].removeprefix('self.')}"
+            return None
+
+        return text
+
+    def _is_inside(self, variable: Variable) -> bool:
+        """Whether `__init__` of the class makes the variable, so that the entry has no name for it."""
+        init = self.homes.usages.get("__init__")
+        return init is not None and variable in init.bound
+
+    @property
+    def instance(self) -> str:
+        """The name of the LightningModule in the entry."""
+        init = self.homes.usages.get("__init__")
+        models = [v.name for v in init.bound] if init is not None else []
+        if len(models) == 1 and "model" in models[0]:
+            return models[0]
+        taken = self.variables.locals_of(self.plan.nest.entry)
+        return "lit_model" if "lit_model" not in taken else "lit_model_"
+
+    def _instance_edits(self) -> dict[int, Statements]:
+        """Where `__init__` builds modules, the instance is made in the place of the first of them."""
+        init = self.plan.hooks.get("__init__")
+        if init is None or not init.items:
+            return {}
+        first = next(i.statement for i in init.items if isinstance(i, Moved))
+        node = self.script.cst_of[first]
+        return {id(node): with_comments(statements(self._instance_text()), node.leading_lines)}
+
+    def _instance_text(self) -> str:
+        arguments = [
+            ast.unparse(value) if value is not None else name for name, value in self.homes.parameters.items()
+        ]
+        return f"{self.instance} = {self.plan.class_name}({', '.join(arguments)})"
+
+    def _entry_statements(self) -> Statements:
+        """What takes the loop's place."""
+        plan = self.plan
+        lines = [] if "__init__" in plan.hooks and plan.hooks["__init__"].items else [self._instance_text()]
+        arguments = [f"{k}={self.entry_text(*v)}" for k, v in plan.trainer.items()]
+        arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
+        lines.append(f"trainer = Trainer({', '.join(arguments)})")
+        lines.append(f"trainer.fit({', '.join([self.instance, *self._data_arguments()])})")
+        for variable, attribute in self.homes.read_back.items():
+            if not self._is_inside(variable):
+                lines.append(f"{variable.name} = {self.instance}.{attribute}")
+        return statements("\n".join(lines))
+
+    def _data_arguments(self) -> list[str]:
+        plan = self.plan
+        if plan.data_name:
+            return [plan.data_name]
+        batches = plan.nest.batches
+        source = "range(1)" if batches.source is None else self.entry_text(batches.scope, batches.source)
+        return [source] + ([self.entry_text(*plan.val_source)] if plan.val_source else [])
+
+    def entry_text(self, scope: Scope, expression: ast.expr) -> str:
+        """An expression of a written-out function, in the names of the entry."""
+
+        def name_text(name: str) -> str | None:
+            variable = self.variables.of(name, scope)
+            if variable in self.variables.constant:
+                bind = self.variables.constant[variable]
+                return self.entry_text(bind.value_scope, bind.value)
+            if variable is None:
+                return None
+            inside = self._entry_name(self.plan.nest.entry)(variable.name)
+            return inside if inside is not None else variable.name
+
+        return self._rewrite_expression(scope, expression, name_text, lambda name, field: None)
+
+    def _rewrite_expression(
+        self,
+        scope: Scope,
+        expression: ast.expr,
+        name_text: Callable[[str], str | None],
+        field_text: Callable[[str, str], str | None],
+        in_hook: bool = False,
+    ) -> str:
+        rewriter = Rewriter(scope, self.script.roles, name_text, field_text, {}, in_hook, self.batch_names)
+        node = cst.parse_expression(ast.unparse(expression))
+        return cst.Module([]).code_for_node(cst.ensure_type(node.visit(rewriter), cst.BaseExpression))
+
+    # -- the classes -----------------------------------------------------------------------------------------------
+
+    def _classes(self) -> Statements:
+        hooks = [self._init(), *(self._hook(h) for n, h in self.plan.hooks.items() if n != "__init__")]
+        doc = statements(f'class {self.plan.class_name}(LightningModule):\n    pass\n')[0]
+        assert isinstance(doc, cst.ClassDef)
+        return [doc.with_changes(body=cst.IndentedBlock([h for h in hooks if h is not None]))]
+
+    def _init(self) -> cst.FunctionDef:
+        homes = self.homes
+        first = ["super().__init__()"]
+        if homes.fields or self.plan.style_hyperparameters:
+            plain = [p for p in homes.parameters if p in homes.attributes.values()]
+            ignore = f"ignore={plain!r}" if plain else ""
+            first.append(f"self.save_hyperparameters({ignore})")
+        if not self.plan.automatic:
+            first.append("self.automatic_optimization = False")
+        first += [f"self.{attribute} = {parameter}" for attribute, parameter in homes.attributes.items()]
+        items = self.plan.hooks["__init__"].items if "__init__" in self.plan.hooks else []
+        hook = Hook("__init__", items, tuple(homes.parameters), first)
+        return self._hook(hook)
+
+    def _hook(self, hook: Hook) -> cst.FunctionDef:
+        body: Statements = statements("\n".join(self._prologue(hook) + hook.first))
+        for item in hook.items:
+            body += self._item(item, hook)
+        body += statements("\n".join(hook.last))
+        parameters = ", ".join(["self", *hook.parameters])
+        function = statements(f"def {hook.name}({parameters}):\n    pass\n")[0]
+        assert isinstance(function, cst.FunctionDef)
+        return function.with_changes(
+            body=cst.IndentedBlock(body or statements("pass")), leading_lines=[cst.EmptyLine(indent=False)]
+        )
+
+    def _prologue(self, hook: Hook) -> list[str]:
+        """Locals that a hook takes from the Trainer before it starts: epoch, optimizers, schedulers, globals."""
+        if hook.name in ("__init__", "configure_optimizers"):
+            return []
+        used = usage(hook.items, self.variables, self.plan)
+        home, text = self.homes.home, self.homes.text
+        lines = []
+        shared = sorted(text[v] for v in used.bound if home[v] is Home.GLOBAL)
+        epoch = next((v for v in used.read if home[v] is Home.EPOCH), None)
+        if shared:
+            lines.append(f"global {', '.join(shared)}")
+        if epoch is not None:
+            lines.append(f"{text[epoch]} = {self._epoch_text(hook)}")
+        for kind, method in ((Home.OPTIMIZER, "optimizers"), (Home.SCHEDULER, "lr_schedulers")):
+            every = self.plan.optimizers if kind is Home.OPTIMIZER else self.plan.schedulers
+            wanted = [v for v in every if home.get(v) is kind]
+            if any(v in used.read for v in wanted):
+                names = [text[v] if v in used.read else "_" for v in wanted]
+                lines.append(f"{', '.join(names)} = self.{method}()")
+        return lines
+
+    def _epoch_text(self, hook: Hook) -> str:
+        epochs = self.plan.nest.epochs
+        if epochs.first is None or (isinstance(epochs.first, ast.Constant) and epochs.first.value == 0):
+            return "self.current_epoch"
+        return f"self.current_epoch + {self.hook_text(epochs.scope, epochs.first, hook)}"
+
+    # -- items -----------------------------------------------------------------------------------------------------
+
+    def _item(self, item: Item, hook: Hook) -> Statements:
+        match item:
+            case Moved(scope, statement):
+                if statement in self.plan.dropped:
+                    return []
+                return self._moved(self.script.cst_of[statement], scope, hook)
+            case New(scope, text, origin):
+                made = [s for one in statements(text) for s in self._moved(one, scope, hook)]
+                leading = self.script.cst_of[origin].leading_lines if origin is not None else ()
+                return with_comments(made, leading)
+            case Bind():
+                if is_redundant(item, self.variables):
+                    return []
+                target = self.hook_text(item.target_scope, item.target, hook)
+                value = self.hook_text(item.value_scope, item.value, hook)
+                return [] if target == value else statements(f"{target} = {value}")
+
+    def _moved(self, node: CstStatement | cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
+        name_text, field_text = self._hook_names(scope, hook)
+        rewriter = Rewriter(
+            scope, self.script.roles, name_text, field_text, self.inner_edits, True, self.batch_names
+        )
+        return list(cst.Module([node]).visit(rewriter).body)
+
+    def hook_text(self, scope: Scope, expression: ast.expr, hook: Hook) -> str:
+        """An expression of the script as it is spelled in a hook."""
+        name_text, field_text = self._hook_names(scope, hook)
+        return self._rewrite_expression(scope, expression, name_text, field_text, in_hook=True)
+
+    def _hook_names(
+        self, scope: Scope, hook: Hook
+    ) -> tuple[Callable[[str], str | None], Callable[[str, str], str | None]]:
+        homes = self.homes
+
+        def name_text(name: str) -> str | None:
+            if name in HOOK_NAMES:
+                return HOOK_NAMES[name]
+            variable = self.variables.of(name, scope)
+            if variable in self.variables.constant:
+                bind = self.variables.constant[variable]
+                return self.hook_text(bind.value_scope, bind.value, hook)
+            if hook.name == "configure_optimizers" and variable in homes.given:
+                return homes.given[variable]
+            return homes.text.get(variable) if variable is not None else None
+
+        def field_text(name: str, field: str) -> str | None:
+            variable = self.variables.of(name, scope)
+            if variable is None or homes.home.get(variable) is not Home.HYPERPARAMETER:
+                return None
+            return field if hook.name == "__init__" else f"self.hparams.{field}"
+
+        return name_text, field_text
+
+    def _batch_names(self) -> frozenset[str]:
+        """Names of the parts of a batch: the Trainer has moved them."""
+        targets = [self.plan.nest.batches.target, *self.plan.batch_targets]
+        return frozenset(n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name))
+
+    # -- around ----------------------------------------------------------------------------------------------------
+
+    def _top_level_of(self, statement: ast.stmt) -> ast.stmt:
+        """The top-level statement that holds `statement`."""
+        return next(top for top in self.script.tree.body if any(n is statement for n in ast.walk(top)))
+
+    def _with_import(self, module: cst.Module) -> str:
+        names = ", ".join(sorted(self.plan.imports))
+        line = statements(f"from {self.target} import {names}")
+        body = list(module.body)
+        imports = [i for i, s in enumerate(body) if is_import(s)]
+        at = imports[-1] + 1 if imports else (1 if body and _is_docstring(body[0]) else 0)
+        return module.with_changes(body=[*body[:at], *line, *body[at:]]).code
+
+
+def statements(text: str) -> Statements:
+    """Source text as libcst statements."""
+    return list(cst.parse_module(text).body)
+
+
+def with_comments(body: Statements, leading: Sequence[cst.EmptyLine]) -> Statements:
+    """Puts comment lines before the first statement."""
+    if body and leading and isinstance(body[0], CstStatement):
+        return [body[0].with_changes(leading_lines=[*leading, *body[0].leading_lines]), *body[1:]]
+    return body
+
+
+def is_import(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and any(
+        isinstance(s, cst.Import | cst.ImportFrom) for s in statement.body
+    )
+
+
+def _is_docstring(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and any(
+        isinstance(s, cst.Expr) and isinstance(s.value, cst.SimpleString) for s in statement.body
+    )
+
+
+def comments_of(nodes: Iterable[CstStatement]) -> list[cst.EmptyLine]:
+    """The comment lines before statements."""
+    return [line for node in nodes for line in node.leading_lines if line.comment is not None]

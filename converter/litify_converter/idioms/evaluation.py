@@ -1,0 +1,269 @@
+"""An evaluation after each epoch becomes validation_step: the Trainer runs it there, in eval mode, without gradients."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
+
+from litify_converter.effects import is_call_of, only_looks
+from litify_converter.idioms.base import Idiom, Unproven, body_without_docstring, code_of, hook_items
+from litify_converter.idioms.epoch_break import first_batch_break, limit
+from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, Note, Plan, Scope, Variable
+from litify_converter.lifetimes import Variables
+from litify_converter.plan import receive
+from litify_converter.read import Script
+from litify_converter.regions import Peel, take_arguments, take_result
+
+NO_GRAD = {"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
+
+
+@dataclass(eq=False)
+class _Evaluation:
+    """An evaluation found at the end of the epoch: items of the hook, and what they come apart into."""
+
+    first: int  # index of its first item in on_train_epoch_end
+    last: int
+    before: list[Item]
+    loop: ast.For
+    scope: Scope
+    after: list[Item]
+    function: Function | None
+
+
+class Evaluation(Idiom):
+    """`test(model, loader)` after each epoch, or the same written out, is a validation loop."""
+
+    name = "validation-step"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        end = plan.hooks.get("on_train_epoch_end")
+        if end is None or plan.nest.epochs.statement is None:
+            return False
+        found = _find(script, end.items)
+        if found is None:
+            return False
+        loop = _batch_loop(script, found)
+        self._check(script, plan, found, loop, end.items)
+        eval_call = next(i for i in found.before if isinstance(i, Moved) and is_call_of(i.statement, "eval"))
+        body: list[Item] = [*receive(loop), *(Moved(found.scope, s) for s in found.loop.body)]
+        index = loop.index if loop.index_start is None else None
+        stop = first_batch_break(script, body, found.scope, index)
+        if stop is not None:
+            plan.dropped[stop[0]] = "the Trainer limits the batches"
+            plan.trainer["limit_val_batches"] = (stop[2], limit(stop[1]))
+        for name, item in _mode_calls(script, plan):
+            if item is not eval_call:
+                plan.hooks[name].items.remove(item)
+            assert isinstance(item, Moved)
+            plan.dropped[item.statement] = "the Trainer switches between training and evaluation mode"
+        plan.dropped[eval_call.statement] = "the Trainer evaluates in eval mode and without gradients"
+        self._put(plan, found, loop, body, [i for i in found.before if i is not eval_call])
+        return True
+
+    def _put(self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]) -> None:
+        assert loop.source is not None and loop.target is not None
+        plan.val_source = (found.scope, loop.source)
+        plan.batch_targets.append(loop.target)
+        end = plan.hooks["on_train_epoch_end"]
+        end.items[found.first : found.last + 1] = []
+        hooks = [
+            Hook("on_validation_epoch_start", before),
+            Hook("validation_step", body, ("batch", "batch_idx")),
+            Hook("on_validation_epoch_end", found.after),
+        ]
+        order = list(plan.hooks.items())
+        at = [n for n, _ in order].index("on_train_epoch_end")
+        new = [(h.name, h) for h in hooks if h.items]
+        plan.hooks = dict([*order[:at], *new, *order[at:]])
+        if not end.items:
+            del plan.hooks["on_train_epoch_end"]
+        if found.function is not None:
+            plan.absorbed.append(found.function)
+        plan.notes.append(Note("engineering", found.loop.lineno, "the Trainer runs the evaluation loop"))
+
+    def _check(self, script: Script, plan: Plan, found: _Evaluation, loop: BatchLoop, end: list[Item]) -> None:
+        for item in end[: found.first]:
+            scope, statements = code_of(item)
+            if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
+                raise Unproven("what stands before the evaluation would run after it", statements[0])
+        variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
+        evaluated = {_receiver(script, i, variables) for i in found.before if _is_mode(script, i, "eval")}
+        trained = {_receiver(script, i, variables) for n, i in _mode_calls(script, plan) if _is_mode(script, i, "train")}
+        if not evaluated:
+            raise Unproven("the evaluation does not switch the model to eval mode", found.loop)
+        if not evaluated <= trained:
+            raise Unproven("the model is not switched back to training mode in each epoch", found.loop)
+        start = [i for n, i in hook_items(plan, "on_train_epoch_start") if not isinstance(i, Bind)]
+        if not any(_is_mode(script, i, "train") for i in start):
+            raise Unproven("training mode is not switched on at the start of the epoch", found.loop)
+        self._check_source(script, plan, loop, variables)
+
+    def _check_source(self, script: Script, plan: Plan, loop: BatchLoop, variables: Variables) -> None:
+        assert loop.source is not None
+        made = {v for _, i in hook_items(plan) if not isinstance(i, Bind) for v in variables.bound(i)}
+        if script.roles.of(loop.source, loop.scope) is not Role.LOADER or not isinstance(loop.source, ast.Name):
+            raise Unproven("the evaluation does not iterate over a loader", loop.statement)
+        variable = variables.of(loop.source.id, loop.scope)
+        entry = plan.nest.entry
+        if variable is None or variable in made or variable.scope not in (entry, script.tree):
+            raise Unproven("the loader of the evaluation is made anew in each epoch", loop.statement)
+        train = plan.nest.batches
+        if isinstance(train.source, ast.Name) and variables.of(train.source.id, train.scope) == variable:
+            raise Unproven("the evaluation runs over the training data", loop.statement)
+
+
+def _find(script: Script, items: list[Item]) -> _Evaluation | None:
+    """The first evaluation among the items of on_train_epoch_end."""
+    for at, item in enumerate(items):
+        if not isinstance(item, Moved):
+            continue
+        call = _only_call(item.statement)
+        function = script.roles.callee(call, item.scope) if call is not None else None
+        if call is not None and function is not None and _loops_over_loader(script, function.body, function):
+            return _from_function(script, at, Call(item.statement, call, item.scope, function))
+        if _is_mode(script, item, "eval"):
+            return _inline(script, items, at)
+    return None
+
+
+def _only_call(statement: ast.stmt) -> ast.Call | None:
+    match statement:
+        case ast.Expr(value=ast.Call() as call) | ast.Assign(value=ast.Call() as call):
+            return call
+    return None
+
+
+def _from_function(script: Script, at: int, call: Call) -> _Evaluation:
+    function = call.function
+    if function in script.roles.owner or function not in script.tree.body:
+        raise Unproven("the evaluation is a method or a nested function", function)
+    uses = [n for n in ast.walk(script.tree) if isinstance(n, ast.Name) and n.id == function.name]
+    if len(uses) != 1:
+        raise Unproven(f"{function.name}() is used in more than one place", function)
+    if any(not _is_no_grad(script, d) for d in function.decorator_list):
+        raise Unproven(f"{function.name}() has a decorator", function)
+    body = body_without_docstring(function)
+    result = None
+    if body and isinstance(body[-1], ast.Return):
+        result = body[-1].value
+        body = body[:-1]
+    flat = _flatten(script, [Moved(function, s) for s in body])
+    before, loop, after = _split(script, flat)
+    return _Evaluation(
+        at,
+        at,
+        [*take_arguments(script, call), *before],
+        loop,
+        function,
+        [*after, *take_result(call, result)],
+        function,
+    )
+
+
+def _inline(script: Script, items: list[Item], at: int) -> _Evaluation:
+    """From `model.eval()` over the loop to the last statement that only looks at its results."""
+    item = items[at]
+    assert isinstance(item, Moved)
+    last = next(
+        (i for i, other in enumerate(items) if i > at and isinstance(other, Moved) and _has_loop(script, other)), None
+    )
+    if last is None:
+        raise Unproven("no loop follows the switch to eval mode", item.statement)
+    while last + 1 < len(items) and isinstance(items[last + 1], Moved) and _prints(items[last + 1]):
+        last += 1
+    flat = _flatten(script, items[at : last + 1])
+    before, loop, after = _split(script, flat)
+    return _Evaluation(at, last, before, loop, item.scope, after, None)
+
+
+def _prints(item: Item) -> bool:
+    match item:
+        case Moved(statement=ast.Expr(value=ast.Call(func=ast.Name(id="print")))):
+            return True
+    return False
+
+
+def _has_loop(script: Script, item: Moved) -> bool:
+    return _loops_over_loader(script, [item.statement], item.scope)
+
+
+def _loops_over_loader(script: Script, body: list[ast.stmt], scope: Scope) -> bool:
+    return any(
+        isinstance(n, ast.For) and script.roles.of(Peel(script.imports)(n.iter)[0], scope) is Role.LOADER
+        for n in walk_scope(body)
+    )
+
+
+def _flatten(script: Script, items: list[Item]) -> list[Item]:
+    """`with torch.no_grad():` opened: the Trainer evaluates without gradients."""
+    flat: list[Item] = []
+    for item in items:
+        if isinstance(item, Moved) and isinstance(item.statement, ast.With):
+            if all(_is_no_grad(script, i.context_expr) for i in item.statement.items):
+                flat += _flatten(script, [Moved(item.scope, s) for s in item.statement.body])
+                continue
+        flat.append(item)
+    return flat
+
+
+def _is_no_grad(script: Script, node: ast.expr) -> bool:
+    callee = node.func if isinstance(node, ast.Call) else node
+    return script.imports.resolve(callee) in NO_GRAD
+
+
+def _split(script: Script, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
+    loops = [i for i in items if isinstance(i, Moved) and isinstance(i.statement, ast.For) and _has_loop(script, i)]
+    if len(loops) != 1:
+        node = items[0].statement if items and isinstance(items[0], Moved) else None
+        raise Unproven("the evaluation is not one loop over a loader", node)
+    at = items.index(loops[0])
+    loop = loops[0].statement
+    assert isinstance(loop, ast.For)
+    for item in items:
+        scope, statements = code_of(item)
+        for node in walk_scope(statements):
+            if isinstance(node, ast.Return | ast.Yield):
+                raise Unproven("the evaluation returns from its middle", node)
+            if isinstance(node, ast.Attribute) and node.attr in ("backward", "grad", "zero_grad"):
+                raise Unproven("the evaluation computes gradients", node)
+    return items[:at], loop, items[at + 1 :]
+
+
+def _batch_loop(script: Script, found: _Evaluation) -> BatchLoop:
+    source, enumerated, start = Peel(script.imports)(found.loop.iter)
+    target: ast.expr = found.loop.target
+    index = None
+    if enumerated:
+        if not (isinstance(target, ast.Tuple) and isinstance(target.elts[0], ast.Name) and len(target.elts) == 2):
+            raise Unproven("enumerate() without an index and a batch as targets", found.loop)
+        index, target = target.elts[0].id, target.elts[1]
+    return BatchLoop(found.loop, found.scope, source, target, index, start)
+
+
+def _is_mode(script: Script, item: Item, mode: str) -> bool:
+    if not isinstance(item, Moved):
+        return False
+    call = is_call_of(item.statement, mode)
+    return call is not None and not call.args and script.roles.of(call, item.scope) is Role.MODEL
+
+
+def _mode_calls(script: Script, plan: Plan) -> list[tuple[str, Item]]:
+    """Top-level `model.train()` and `model.eval()` of the training hooks."""
+    return [
+        (n, i) for n, i in hook_items(plan) if _is_mode(script, i, "train") or _is_mode(script, i, "eval")
+    ]
+
+
+def _receiver(script: Script, item: Item, variables: Variables) -> Variable | str | None:
+    assert isinstance(item, Moved)
+    call = is_call_of(item.statement, "train") or is_call_of(item.statement, "eval")
+    assert call is not None and isinstance(call.func, ast.Attribute)
+    name = dotted(call.func.value) or ""
+    return variables.of(name, item.scope) or name
+
+
+__all__ = ["Evaluation", "New"]

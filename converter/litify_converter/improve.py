@@ -1,0 +1,22 @@
+"""Stage 5b, idioms: the general plan is made idiomatic, rewrite by rewrite, as far as each can be proven."""
+
+from __future__ import annotations
+
+from litify_converter.idioms.base import Unproven
+from litify_converter.idioms.epoch_break import EpochBreak
+from litify_converter.idioms.evaluation import Evaluation
+from litify_converter.ir import Note, Plan
+from litify_converter.read import Script
+
+# In this order: each sees the plan as the ones before left it.
+IDIOMS = (EpochBreak(), Evaluation())
+
+
+def improve(script: Script, plan: Plan) -> None:
+    """Apply every idiom whose condition holds; the report says which condition failed for the others."""
+    for idiom in IDIOMS:
+        try:
+            if idiom.apply(script, plan):
+                plan.idioms.append(idiom.name)
+        except Unproven as reason:
+            plan.notes.append(Note("look", reason.line, f"{idiom.name} left out: {reason}"))

@@ -1,0 +1,206 @@
+"""Stage 5, plan: Nest -> Plan, in its general form: manual optimization, every statement in its order."""
+
+from __future__ import annotations
+
+import ast
+
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
+
+from litify_converter.ir import BatchLoop, Bind, Hook, Item, Moved, Nest, New, Note, Plan, Scope, Variable
+from litify_converter.lifetimes import Variables
+from litify_converter.read import Script
+from litify_converter.refusals import ControlFlow, LoopShape
+
+
+def general_plan(script: Script, nest: Nest) -> Plan:
+    """The translation that is right for every nest.
+
+    Raises:
+        Refusal: a `break` or `continue` that no hook can express, batches made anew in each epoch.
+    """
+    plan = Plan(nest, class_name(script), {})
+    plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(script, nest, Role.SCHEDULER)
+    start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
+    _check_source(script, nest, [*start, *step, *end])
+    hooks = {
+        "on_train_epoch_start": Hook("on_train_epoch_start", start),
+        "training_step": Hook("training_step", step, ("batch", "batch_idx")),
+        "on_train_epoch_end": Hook("on_train_epoch_end", end),
+    }
+    plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
+    plan.absorbed = [call.function for call in nest.calls]
+    _configure_optimizers(plan)
+    plan.trainer |= _epochs(nest)
+    plan.trainer_text["num_sanity_val_steps"] = "0"
+    return plan
+
+
+def class_name(script: Script) -> str:
+    """`Lit` and the network's class where there is one, else the script's name."""
+    models = [
+        made
+        for scope in [script.tree, *script.roles.functions.values()]
+        for n in walk_scope(scope.body)
+        if isinstance(n, ast.Assign) and (made := _made_class(n.value)) in script.roles.module_classes()
+    ]
+    stem = script.path.resolve().parent.name if script.stem in ("main", "train", "run") else script.stem
+    words = "".join(w[:1].upper() + w[1:] for w in stem.replace("-", "_").split("_") if w)
+    base = models[0] if len(set(models)) == 1 else "".join(c for c in words if c.isalnum()) or "Model"
+    name = f"Lit{base}"
+    while name in script.roles.classes:
+        name += "_"
+    return name
+
+
+def _made_class(value: ast.expr) -> str | None:
+    """The class a value is made of: `Net` for `Net().to(device)`."""
+    while isinstance(value, ast.Call):
+        if isinstance(value.func, ast.Name):
+            return value.func.id
+        value = value.func.value if isinstance(value.func, ast.Attribute) else value.func
+    return None
+
+
+def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
+    """Optimizers (or schedulers) that the set-up makes, in the order in which they are made."""
+    found: list[Variable] = []
+    for scope in dict.fromkeys([script.tree, nest.entry]):
+        for node in walk_scope(scope.body):
+            if isinstance(node, ast.Assign) and not _inside(node, nest.outer):
+                for target in _names(node.targets):
+                    if script.roles.of(target, scope) is role:
+                        found.append(Variable(scope, target.id))
+    return list(dict.fromkeys(found))
+
+
+def _names(targets: list[ast.expr]) -> list[ast.Name]:
+    return [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def _inside(node: ast.AST, outer: ast.stmt) -> bool:
+    line = getattr(node, "lineno", 0)
+    return outer.lineno <= line <= (outer.end_lineno or outer.lineno)
+
+
+def receive(batches: BatchLoop) -> list[Item]:
+    """The first lines of training_step: the batch, and its index, take the script's names."""
+    items: list[Item] = []
+    if batches.index is not None:
+        start = f" + {ast.unparse(batches.index_start)}" if batches.index_start is not None else ""
+        items.append(New(batches.scope, f"{batches.index} = BATCH_IDX__{start}"))
+    if batches.target is not None:
+        items.append(New(batches.scope, f"{ast.unparse(batches.target)} = BATCH__"))
+    return items
+
+
+def _check_source(script: Script, nest: Nest, items: list[Item]) -> None:
+    source = nest.batches.source
+    if source is None:
+        return
+    variables = Variables(script, items)
+    made = {v for item in items for v in variables.bound(item) if not isinstance(item, Bind)}
+    for node in ast.walk(source):
+        if isinstance(node, ast.Name):
+            variable = variables.of(node.id, nest.batches.scope)
+            inner = variable is not None and isinstance(variable.scope, Function) and variable.scope is not nest.entry
+            if variable in made or (inner and variable not in variables.constant):
+                raise LoopShape(f"the batches come from `{node.id}`, which is made anew in each epoch", source)
+    repeated = isinstance(source, ast.Name | ast.Attribute | ast.Subscript) or (
+        isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id in ("range", "list")
+    )
+    if not repeated and nest.epochs.statement is not None:
+        raise LoopShape(f"the batches come from `{ast.unparse(source)}`, which has to be evaluated in each epoch", source)
+
+
+def leave_loops(plan: Plan) -> None:
+    """`continue` and `break` of the loops that are gone become returns."""
+    nest = plan.nest
+    in_step, at_end = [], []
+    for name, found in (("training_step", in_step), ("on_train_epoch_end", at_end), ("on_train_epoch_start", at_end)):
+        for item in plan.hooks[name].items if name in plan.hooks else []:
+            if isinstance(item, Moved):
+                for jump in _jumps(item.statement):
+                    if jump in plan.dropped:
+                        continue
+                    if name == "on_train_epoch_start":
+                        raise ControlFlow(f"a `{_word(jump)}` before the batch loop of an epoch", jump)
+                    loop = nest.batches.statement if name == "training_step" else nest.epochs.statement
+                    if item.scope is not _scope_of(nest, loop):
+                        raise ControlFlow(f"a `{_word(jump)}` out of a function that is written out", jump)
+                    found.append(jump)
+    one_loop = nest.epochs.statement is None or nest.batches.statement is None
+    for jump in in_step:
+        if isinstance(jump, ast.Continue):
+            plan.replaced[jump] = "return"
+        elif one_loop:
+            plan.replaced[jump] = "self.trainer.should_stop = True\nreturn"
+        else:
+            plan.replaced[jump] = "self.epoch_is_over = True\nreturn"
+            _end_epoch_early(plan)
+    for jump in at_end:
+        stop = "self.trainer.should_stop = True\n" if isinstance(jump, ast.Break) else ""
+        plan.replaced[jump] = f"{stop}return"
+
+
+def _scope_of(nest: Nest, loop: ast.stmt | None) -> Scope:
+    return nest.batches.scope if loop is nest.batches.statement and loop is not None else nest.epochs.scope
+
+
+def _word(jump: ast.stmt) -> str:
+    return "break" if isinstance(jump, ast.Break) else "continue"
+
+
+def _end_epoch_early(plan: Plan) -> None:
+    """The batch loop is left by a flag that the next on_train_batch_start reads."""
+    if "on_train_batch_start" in plan.hooks:
+        return
+    start = plan.hooks.setdefault("on_train_epoch_start", Hook("on_train_epoch_start", []))
+    start.first.append("self.epoch_is_over = False")
+    early = Hook("on_train_batch_start", [], ("batch", "batch_idx"), ["return -1 if self.epoch_is_over else None"])
+    rest = {n: h for n, h in plan.hooks.items() if h is not start}
+    plan.hooks = {start.name: start, early.name: early, **rest}
+    line = plan.nest.batches.statement.lineno if plan.nest.batches.statement else 1
+    plan.notes.append(Note("look", line, "the Trainer fetches one more batch before it leaves the epoch early"))
+
+
+def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
+    """`break` and `continue` that leave the statement: not those of loops inside it."""
+    if isinstance(statement, ast.Break | ast.Continue):
+        return [statement]
+    if isinstance(statement, Function | ast.ClassDef):
+        return []
+    blocks = [getattr(statement, n, []) for n in ("body", "orelse", "finalbody")]
+    if isinstance(statement, ast.For | ast.While | ast.AsyncFor):
+        blocks = [statement.orelse]
+    blocks += [h.body for h in getattr(statement, "handlers", [])] + [c.body for c in getattr(statement, "cases", [])]
+    return [jump for block in blocks for inner in block for jump in _jumps(inner)]
+
+
+def _configure_optimizers(plan: Plan) -> None:
+    """The optimizers as the set-up made them."""
+    names = [v.name for v in plan.optimizers]
+    text = f"return {names[0]}" if len(names) == 1 else f"return [{', '.join(names)}]"
+    scope = plan.optimizers[0].scope if plan.optimizers else plan.nest.entry
+    plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [New(scope, text)])
+
+
+def _epochs(nest: Nest) -> dict[str, tuple[Scope, ast.expr]]:
+    epochs = nest.epochs
+    if epochs.end is None:
+        return {"max_epochs": (nest.entry, ast.Constant(1))}
+    return {"max_epochs": (epochs.scope, difference(epochs.end, epochs.first))}
+
+
+def difference(end: ast.expr, first: ast.expr | None) -> ast.expr:
+    """`end - first`, simplified where it is plain: `n + 1 - 1` is `n`."""
+    match first, end:
+        case None | ast.Constant(value=0), _:
+            return end
+        case ast.Constant(value=int(a)), ast.Constant(value=int(b)):
+            return ast.Constant(b - a)
+        case ast.Constant(value=int(a)), ast.BinOp(op=ast.Add(), right=ast.Constant(value=int(b))) if a == b:
+            return end.left
+        case ast.Constant(value=int(a)), ast.BinOp(op=ast.Add(), left=ast.Constant(value=int(b))) if a == b:
+            return end.right
+    return ast.BinOp(end, ast.Sub(), first)

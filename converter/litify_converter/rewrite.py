@@ -1,0 +1,291 @@
+"""Rewriting of moved statements: names get their new homes, device moves go, backward becomes manual_backward."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+
+import libcst as cst
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role, Roles
+from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals
+
+from litify_converter.ir import Scope
+
+NameText = Callable[[str], str | None]  # a name of the scope -> how it is spelled now (None: as before)
+VARIABLE = {"torch.autograd.Variable", "torch.autograd.variable.Variable"}
+MOVES = {"to", "cuda"}
+
+
+class Rewriter(cst.CSTTransformer):
+    """Rewrites statements of one scope.
+
+    `name_text` and `field_text` say how names and fields of names (`args.lr`) are spelled now; `edits` maps the id of
+    a libcst statement to what stands in its place; `in_hook`: statements of a LightningModule, where the Trainer moves
+    the batch (`batch_names`) and the model, prints go through `self.print` and backward through `self.manual_backward`.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        roles: Roles,
+        name_text: NameText,
+        field_text: Callable[[str, str], str | None],
+        edits: Mapping[int, list[cst.BaseStatement]],
+        in_hook: bool,
+        batch_names: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__()
+        self.scope = scope
+        self.roles = roles
+        self.name_text = name_text
+        self.field_text = field_text
+        self.edits = edits
+        self.in_hook = in_hook
+        self.batch_names = batch_names
+        self._shadowed: list[set[str]] = []
+        self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
+
+    # -- statements ------------------------------------------------------------------------------------------------
+
+    def on_leave(self, original_node, updated_node):  # type: ignore[no-untyped-def]
+        if id(original_node) in self.edits:
+            return cst.FlattenSentinel(self.edits[id(original_node)])
+        return super().on_leave(original_node, updated_node)
+
+    def leave_SimpleStatementLine(
+        self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
+    ) -> cst.SimpleStatementLine | cst.RemovalSentinel:
+        if len(updated_node.body) == 1 and self.in_hook and is_self_assignment(updated_node.body[0]):
+            return cst.RemoveFromParent()
+        return updated_node
+
+    def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If | cst.RemovalSentinel:
+        if is_empty(updated_node.body) and updated_node.orelse is None and not isinstance(original_node.body, cst.Pass):
+            return cst.RemoveFromParent()
+        return updated_node
+
+    def leave_IndentedBlock(self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock) -> cst.IndentedBlock:
+        if not updated_node.body:
+            return updated_node.with_changes(body=[cst.SimpleStatementLine([cst.Pass()])])
+        return updated_node
+
+    # -- scopes inside the statement -------------------------------------------------------------------------------
+
+    def _enter(self, node: cst.CSTNode) -> None:
+        tree = ast.parse(_text(node).strip())
+        inner: ast.AST = tree.body[0]
+        if isinstance(inner, ast.Expr):
+            inner = inner.value
+        names: set[str] = set()
+        if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+            names = function_locals(inner)
+        elif isinstance(inner, ast.Lambda):
+            names = {a.arg for a in ast.walk(inner.args) if isinstance(a, ast.arg)}
+        elif isinstance(inner, ast.ClassDef):
+            names = bound(inner.body)
+        elif isinstance(inner, COMPREHENSIONS):
+            names = {n.id for g in inner.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
+        self._shadowed.append(names)
+
+    def visit_FunctionDef(self, node: cst.FunctionDef) -> None:
+        self._not_names.add(id(node.name))
+        self._enter(node)
+
+    def visit_ClassDef(self, node: cst.ClassDef) -> None:
+        self._not_names.add(id(node.name))
+        self._enter(node)
+
+    def visit_Lambda(self, node: cst.Lambda) -> None:
+        self._enter(node)
+
+    def visit_ListComp(self, node: cst.ListComp) -> None:
+        self._enter(node)
+
+    def visit_SetComp(self, node: cst.SetComp) -> None:
+        self._enter(node)
+
+    def visit_DictComp(self, node: cst.DictComp) -> None:
+        self._enter(node)
+
+    def visit_GeneratorExp(self, node: cst.GeneratorExp) -> None:
+        self._shadowed.append(
+            {
+                n.id
+                for g in _generators(node)
+                for n in ast.walk(ast.parse(_text(g.target).strip()))
+                if isinstance(n, ast.Name)
+            }
+        )
+
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_Lambda(self, original_node: cst.Lambda, updated_node: cst.Lambda) -> cst.Lambda:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_ListComp(self, original_node: cst.ListComp, updated_node: cst.ListComp) -> cst.ListComp:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_SetComp(self, original_node: cst.SetComp, updated_node: cst.SetComp) -> cst.SetComp:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_DictComp(self, original_node: cst.DictComp, updated_node: cst.DictComp) -> cst.DictComp:
+        self._shadowed.pop()
+        return updated_node
+
+    def leave_GeneratorExp(self, original_node: cst.GeneratorExp, updated_node: cst.GeneratorExp) -> cst.GeneratorExp:
+        self._shadowed.pop()
+        return updated_node
+
+    # -- names -----------------------------------------------------------------------------------------------------
+
+    def visit_Attribute(self, node: cst.Attribute) -> None:
+        self._not_names.add(id(node.attr))
+
+    def visit_Arg(self, node: cst.Arg) -> None:
+        if node.keyword is not None:
+            self._not_names.add(id(node.keyword))
+
+    def visit_Param(self, node: cst.Param) -> None:
+        self._not_names.add(id(node.name))
+
+    def visit_NameItem(self, node: cst.NameItem) -> None:
+        self._not_names.add(id(node.name))
+
+    def visit_ImportAlias(self, node: cst.ImportAlias) -> bool:
+        return False
+
+    def visit_Global(self, node: cst.Global) -> bool:
+        return False
+
+    def leave_Global(self, original_node: cst.Global, updated_node: cst.Global) -> cst.Pass | cst.RemovalSentinel:
+        return cst.RemoveFromParent() if self.in_hook else updated_node  # type: ignore[return-value]
+
+    def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
+        name = original_node.value
+        if id(original_node) in self._not_names or any(name in names for names in self._shadowed):
+            return updated_node
+        text = self.name_text(name)
+        return updated_node if text is None or text == name else cst.parse_expression(text)
+
+    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+        if isinstance(original_node.value, cst.Name):
+            name = original_node.value.value
+            if not any(name in names for names in self._shadowed):
+                text = self.field_text(name, original_node.attr.value)
+                if text is not None:
+                    return cst.parse_expression(text)
+        return updated_node
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        func = original_node.func
+        if isinstance(func, cst.Attribute):
+            if func.attr.value in MOVES:
+                return self._device_move(original_node, updated_node)
+            if self.in_hook and func.attr.value == "backward":
+                return self._backward(original_node, updated_node)
+        if isinstance(func, cst.Name):
+            if self.in_hook and func.value == "print" and not any(a.keyword for a in original_node.args if _file(a)):
+                return updated_node.with_changes(func=cst.parse_expression("self.print"))
+            return self._variable(original_node, updated_node)
+        return updated_node
+
+    def _variable(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
+        """`Variable(x)` is x since PyTorch 0.4."""
+        assert isinstance(original.func, cst.Name)
+        qualified = self.roles.imports.names.get(original.func.value, "")
+        if qualified not in VARIABLE or not updated.args or updated.args[0].keyword is not None:
+            return updated
+        wants_grad = any(
+            a.keyword and a.keyword.value == "requires_grad" and _text(a.value) != "False" for a in updated.args
+        )
+        return updated if wants_grad else updated.args[0].value
+
+    def _backward(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
+        assert isinstance(original.func, cst.Attribute) and isinstance(updated.func, cst.Attribute)
+        receiver = _expression(original.func.value)
+        if receiver is not None and self.roles.imports.resolve(receiver) == "torch.autograd":
+            return updated
+        loss = cst.Arg(updated.func.value)
+        return updated.with_changes(func=cst.parse_expression("self.manual_backward"), args=[loss, *updated.args])
+
+    def _device_move(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
+        call = _expression(original)
+        assert isinstance(original.func, cst.Attribute) and isinstance(updated.func, cst.Attribute)
+        if not (self.in_hook and isinstance(call, ast.Call) and is_device_move(call, self.roles, self.scope)):
+            return updated
+        assert isinstance(call.func, ast.Attribute)
+        name = dotted(call.func.value)
+        if name in self.batch_names or self.roles.of(call.func.value, self.scope) in (Role.MODEL, Role.CRITERION):
+            return updated.func.value
+        if call.func.attr == "cuda":
+            return updated.with_changes(
+                func=updated.func.with_changes(attr=cst.Name("to")), args=[cst.Arg(cst.parse_expression("self.device"))]
+            )
+        return updated
+
+
+def is_device_move(call: ast.Call, roles: Roles, scope: Scope) -> bool:
+    """Whether a call only moves its receiver: `x.cuda()`, `x.to(device)`, `x.to("cuda", non_blocking=True)`."""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    extra = {k.arg for k in call.keywords} - {"non_blocking", "device", "async"}
+    if extra:
+        return False
+    if call.func.attr == "cuda":
+        return True
+    if call.func.attr != "to":
+        return False
+    devices = [*call.args, *(k.value for k in call.keywords if k.arg == "device")]
+    return len(devices) == 1 and roles.of(devices[0], scope) is Role.DEVICE
+
+
+def is_self_assignment(statement: cst.BaseSmallStatement) -> bool:
+    """`x = x` and `a, b = a, b`: what is left when the right side only moved something."""
+    if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
+        return False
+    left, right = (_text(n).replace("(", "").replace(")", "").replace(" ", "") for n in (statement.targets[0].target, statement.value))
+    return left == right
+
+
+def is_empty(block: cst.BaseSuite) -> bool:
+    """A block that does nothing."""
+    return all(
+        isinstance(line, cst.SimpleStatementLine) and all(isinstance(s, cst.Pass) for s in line.body)
+        for line in block.body
+    )
+
+
+def _generators(node: cst.GeneratorExp) -> list[cst.CompFor]:
+    found: list[cst.CompFor] = []
+    inner: cst.CompFor | None = node.for_in
+    while inner is not None:
+        found.append(inner)
+        inner = inner.inner_for_in
+    return found
+
+
+def _file(arg: cst.Arg) -> bool:
+    return arg.keyword is not None and arg.keyword.value == "file"
+
+
+def _text(node: cst.CSTNode) -> str:
+    return cst.Module([]).code_for_node(node)
+
+
+def _expression(node: cst.BaseExpression) -> ast.expr | None:
+    try:
+        return ast.parse(_text(node).strip(), mode="eval").body
+    except SyntaxError:  # a continuation that needs its brackets
+        return ast.parse(f"({_text(node)})", mode="eval").body

@@ -1,0 +1,204 @@
+"""What the objects in a LightningModule's methods are: tensors of the batch, devices, optimizers, strangers."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.lightning import STEPS
+from litify_linter.reading.scopes import Function, parameters, walk_scope
+
+if TYPE_CHECKING:
+    from litify_linter.reading.file import Place
+
+_OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:opt|optim|optims|optimizers?|optimisers?)(?:[a-z]?\d*)(?:_|$)", re.IGNORECASE)
+_DEVICE_NAME = re.compile(r"(?:^|_)(?:device|dev|devices|gpu)(?:_|\d*$)", re.IGNORECASE)
+_ACCELERATOR = re.compile(r"(?:cuda|mps|xpu|xla|tpu|hip|gpu)(?::\d+)?")
+_SETTINGS = frozenset({"args", "hparams", "config", "cfg", "conf", "opt", "opts", "params", "flags", "FLAGS"})
+
+
+def values_of(name: str, here: Place) -> list[ast.expr]:
+    """What is assigned to a local name of the enclosing function(s), else to the name in the module."""
+    return _binding(name, here)[1]
+
+
+def _binding(name: str, here: Place) -> tuple[ast.AST | None, list[ast.expr]]:
+    """The innermost function, or the module, that assigns to a name, and what it assigns."""
+    place: Place | None = here
+    while place is not None:
+        scope = place.scope
+        if isinstance(scope, Function | ast.Module):
+            found = place.file.assigned(scope).get(name)
+            if found:
+                return scope, found
+        place = place.outer
+    return None, []
+
+
+def assignments(scope: Function | ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    """(name, value) of each assignment in a scope; a name unpacked from a tuple has the whole value."""
+    for node in walk_scope(scope.body):
+        match node:
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    yield from _bound(target, value)
+            case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
+                yield from _bound(target, value)
+            case ast.For(target=target, iter=value):
+                yield from _bound(target, value)
+
+
+def _bound(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    match target:
+        case ast.Name(id=name):
+            yield name, value
+        case ast.Tuple(elts=targets) | ast.List(elts=targets):
+            parts = value.elts if isinstance(value, ast.Tuple) and len(value.elts) == len(targets) else None
+            for index, one in enumerate(targets):
+                yield from _bound(one, parts[index] if parts else value)
+        case ast.Starred(value=inner):
+            yield from _bound(inner, value)
+
+
+def is_parameter(name: str, here: Place) -> bool:
+    """Whether a name is a parameter of one of the functions around."""
+    place: Place | None = here
+    while place is not None:
+        if isinstance(place.scope, Function | ast.Lambda) and name in parameters(place.scope):
+            return True
+        place = place.outer
+    return False
+
+
+def from_batch(node: ast.expr, here: Place, depth: int = 8) -> bool:
+    """Whether an expression is (part of) the batch that a step or batch hook receives, or a view of it."""
+    match node:
+        case ast.Name(id=name):
+            if name == _batch_parameter(here):
+                return True
+            return depth > 0 and any(from_batch(value, here, depth - 1) for value in values_of(name, here))
+        case ast.Subscript(value=inner) | ast.Starred(value=inner):
+            return from_batch(inner, here, depth)
+        case ast.Attribute(value=inner):
+            return from_batch(inner, here, depth)
+        case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method not in {"size", "dim", "numel"}:
+            return from_batch(inner, here, depth)
+    return False
+
+
+def _batch_parameter(here: Place) -> str | None:
+    if here.method is None or here.hook is None:
+        return None
+    names = parameters(here.method)
+    index = 2 if here.hook.endswith("_batch_end") else 1
+    if here.hook in STEPS or "_batch_" in here.hook:
+        return names[index] if len(names) > index else None
+    return None
+
+
+def is_fixed_device(node: ast.expr, here: Place, depth: int = 4) -> bool:
+    """Whether an expression is an accelerator chosen by hand: "cuda", torch.device(...), a variable that holds one.
+
+    `self.device` and the device of another tensor follow the Trainer's choice and are not.
+    """
+    match node:
+        case ast.Constant(value=str(text)):
+            return _ACCELERATOR.fullmatch(text) is not None
+        case ast.Call():
+            return here.resolve(node.func) in {"torch.device", "torch.cuda.current_device"} and not any(
+                isinstance(a, ast.Constant) and a.value == "cpu" for a in node.args
+            )
+        case ast.IfExp(body=body, orelse=orelse):
+            return is_fixed_device(body, here, depth) or is_fixed_device(orelse, here, depth)
+        case ast.Name(id=name):
+            if is_parameter(name, here):
+                return here.hook == "__init__" and _DEVICE_NAME.search(name) is not None
+            scope, values = _binding(name, here)
+            if any(is_fixed_device(value, here, depth - 1) for value in values if depth > 0):
+                return True
+            # A device from elsewhere: `from settings import device`, or `device = pick_device()` in the module.
+            unknown = scope is None or (isinstance(scope, ast.Module) and all(isinstance(v, ast.Call) for v in values))
+            return unknown and _DEVICE_NAME.search(name) is not None
+        case ast.Attribute(value=inner, attr=attr):
+            holder = (dotted(inner) or "").rpartition(".")[2]
+            return holder in _SETTINGS and _DEVICE_NAME.search(attr) is not None
+    return False
+
+
+def is_optimizer(node: ast.expr, here: Place, depth: int = 4) -> bool:
+    """Whether an expression is an optimizer: from self.optimizers(), built from torch.optim, or named like one."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="optimizers")):
+            return True
+        case ast.Call():
+            name = here.resolve(node.func) or ""
+            return name.startswith("torch.optim.") and not name.startswith("torch.optim.lr_scheduler.")
+        case ast.Subscript(value=inner):
+            return is_optimizer(inner, here, depth)
+        case ast.Name(id=name):
+            if any(is_optimizer(value, here, depth - 1) for value in values_of(name, here) if depth > 0):
+                return True
+            return _OPTIMIZER_NAME.search(name) is not None
+        case ast.Attribute(attr=attr):
+            value = _self_value(node, here)
+            if value is not None and depth > 0 and is_optimizer(value, here, depth - 1):
+                return True
+            return _OPTIMIZER_NAME.search(attr) is not None
+    return False
+
+
+def is_stranger(node: ast.expr, here: Place, depth: int = 4) -> bool:
+    """Whether an object is known to be neither tensor nor module: made by a class that has nothing to do with torch."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)) if (cls := here.file.classes.get(name)) is not None:
+            return here.file.is_plain(cls)
+        case ast.Call():
+            package = (here.resolve(node.func) or "").partition(".")[0]
+            return package in sys.stdlib_module_names
+        case ast.Constant() | ast.JoinedStr() | ast.Dict() | ast.List() | ast.Set():
+            return True
+        case ast.Name(id=name):
+            if is_parameter(name, here):
+                return False
+            values = values_of(name, here)
+            return bool(values) and depth > 0 and all(is_stranger(value, here, depth - 1) for value in values)
+        case ast.Attribute(value=inner):
+            value = _self_value(node, here)
+            if value is None:
+                return not (isinstance(inner, ast.Name) and inner.id == "self") and is_stranger(inner, here, depth)
+            if isinstance(value, ast.Call) and _is_foreign_call(value, here):
+                return not _used_as_module(node.attr, here)
+            return depth > 0 and is_stranger(value, here, depth - 1)
+    return False
+
+
+def _self_value(node: ast.Attribute, here: Place) -> ast.expr | None:
+    """What `self.x` was set to in the class."""
+    if isinstance(node.value, ast.Name) and node.value.id == here.self_name and here.lightning is not None:
+        return here.lightning.attributes.get(node.attr)
+    return None
+
+
+def _is_foreign_call(value: ast.Call, here: Place) -> bool:
+    """A call of something imported from outside the torch family: it may make a module, or anything else."""
+    name = here.resolve(value.func)
+    return name is not None and not name.partition(".")[0].startswith(("torch", "lightning", "litify"))
+
+
+def _used_as_module(attribute: str, here: Place) -> bool:
+    """Whether the class calls `self.attribute(...)`, or asks it for its parameters."""
+    if here.lightning is None:
+        return False
+    for node in ast.walk(here.lightning.node):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name)) if name == attribute:
+                return True
+            case ast.Attribute(
+                value=ast.Attribute(value=ast.Name(id="self"), attr=name), attr="parameters" | "state_dict"
+            ) if name == attribute:
+                return True
+    return False

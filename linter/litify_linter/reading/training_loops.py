@@ -1,0 +1,161 @@
+"""Hand-written training loops: loops that reach a backward pass and an optimizer step, directly or through functions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from litify_linter.reading.file import File
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.scopes import Function, parameters
+
+Loop = ast.For | ast.AsyncFor | ast.While
+BACKWARD, UPDATE = "backward", "update"
+_BOTH = frozenset({BACKWARD, UPDATE})
+_OPTIMIZER = re.compile(r"opt|scaler|sgd|adam|solver", re.IGNORECASE)
+# Loops under these libraries have their engineering taken care of.
+_OTHER_TRAINERS = ("accelerate", "deepspeed", "colossalai", "lightning.fabric", "lightning_fabric", "ignite", "pytorch_lightning.lite")
+_OTHER_TRAINER_NAMES = frozenset({"accelerator", "fabric"})
+
+
+@dataclass
+class _Scope:
+    """A function, or the module: what it does itself and whom it calls."""
+
+    node: ast.AST
+    owner: ast.ClassDef | None = None  # the class it is a method of
+    does: dict[int, set[str]] = field(default_factory=dict)  # index of an outermost loop, or -1 -> what happens there
+    calls: dict[int, set[str]] = field(default_factory=dict)  # the same -> names of functions and methods called
+    loops: list[Loop] = field(default_factory=list)  # outermost loops
+
+
+def training_loops(file: File) -> list[Loop]:
+    """The outermost loop of each function (or of the module) that trains by hand, outside Lightning classes.
+
+    A loop whose training happens in a loop of a function it calls is left out in favour of that loop.
+    """
+    if any(name.startswith(_OTHER_TRAINERS) or name.endswith(".Fabric") for name in file.imports.names.values()):
+        return []
+    scopes = _scopes(file)
+    by_name: dict[str, list[_Scope]] = {}
+    for scope in scopes:
+        if isinstance(scope.node, Function):
+            by_name.setdefault(scope.node.name, []).append(scope)
+    reach = _Reach(by_name)
+    found = []
+    for scope in scopes:
+        for index, loop in enumerate(scope.loops):
+            if reach.of_loop(scope, index) >= _BOTH and not reach.trains_below(scope, index):
+                found.append(loop)
+    return found
+
+
+class _Reach:
+    """What loops and functions lead to, through the functions of the file that they call by name."""
+
+    def __init__(self, by_name: dict[str, list[_Scope]]) -> None:
+        self._by_name = by_name
+
+    def of_loop(self, scope: _Scope, index: int) -> set[str]:
+        """What happens in a loop."""
+        below = self._below(scope.calls.get(index, set()), scope)
+        inner = (happens for callee in below for happens in callee.does.values())
+        return set().union(scope.does.get(index, set()), *inner)
+
+    def trains_below(self, scope: _Scope, index: int) -> bool:
+        """Whether a loop in one of the functions called is itself a training loop, all of the step in it."""
+        below = self._below(scope.calls.get(index, set()), scope)
+        return any(
+            self.of_loop(callee, inner) >= _BOTH for callee in below if callee is not scope for inner in range(len(callee.loops))
+        )
+
+    def _below(self, names: Iterable[str], start: _Scope) -> list[_Scope]:
+        """The functions reached by calls of these names."""
+        found: list[_Scope] = []
+        waiting = [(name, start) for name in names]
+        seen: set[int] = {id(start)}
+        while waiting:
+            name, caller = waiting.pop()
+            for callee in self._candidates(name, caller):
+                if id(callee) not in seen:
+                    seen.add(id(callee))
+                    found.append(callee)
+                    waiting += [(n, callee) for called in callee.calls.values() for n in called]
+        return found
+
+    def _candidates(self, name: str, caller: _Scope) -> list[_Scope]:
+        owner, _, method = name.rpartition(".")
+        every = self._by_name.get(method, [])
+        if not owner:
+            return [scope for scope in every if scope.owner is None]
+        methods = [scope for scope in every if scope.owner is not None]
+        own = [scope for scope in methods if scope.owner is caller.owner]
+        return own if owner == "self" and own else methods
+
+
+def _scopes(file: File) -> list[_Scope]:
+    """The module and all functions that stand in no Lightning class; nested functions count to the one around them,
+    unless it is the module."""
+    scopes = [_read_scope(file, _Scope(file.tree), file.tree.body)]
+    for kind in (ast.FunctionDef, ast.AsyncFunctionDef):
+        for node, place in file.nodes.get(kind, ()):
+            if isinstance(node, Function) and place.lightning is None:
+                owner = place.scope if isinstance(place.scope, ast.ClassDef) else None
+                scopes.append(_read_scope(file, _Scope(node, owner), node.body))
+    return scopes
+
+
+def _read_scope(file: File, scope: _Scope, body: list[ast.stmt]) -> _Scope:
+    stack: list[tuple[ast.AST, int]] = [(statement, -1) for statement in reversed(body)]
+    while stack:
+        node, loop = stack.pop()
+        if isinstance(node, Function | ast.ClassDef):
+            continue  # read as a scope of its own
+        if isinstance(node, Loop) and loop < 0:
+            scope.loops.append(node)
+            loop = len(scope.loops) - 1
+        happens = _happens(node, scope, file)
+        if happens:
+            scope.does.setdefault(loop, set()).add(happens)
+        if isinstance(node, ast.Call):
+            scope.calls.setdefault(loop, set()).update(_called(node))
+        stack.extend((child, loop) for child in reversed(list(ast.iter_child_nodes(node))))
+    return scope
+
+
+def _happens(node: ast.AST, scope: _Scope, file: File) -> str | None:
+    match node:
+        case ast.Call(func=ast.Attribute(value=target, attr="backward")):
+            return None if _OTHER_TRAINER_NAMES & set((dotted(target) or "").split(".")) else BACKWARD
+        case ast.Call(func=ast.Attribute(value=target, attr="step"), args=args, keywords=keywords):
+            return UPDATE if _steps_optimizer(target, args, keywords) else None
+        case ast.Call(func=ast.Attribute(attr="add_" | "sub_" | "sub" | "add" | "copy_"), args=args, keywords=keywords):
+            return UPDATE if any(_reads_grad(a) for a in [*args, *(k.value for k in keywords)]) else None
+        case ast.Assign(targets=[target], value=value) | ast.AugAssign(target=target, value=value):
+            is_weight = isinstance(target, ast.Name | ast.Attribute) and not _reads_grad(target)
+            return UPDATE if is_weight and isinstance(value, ast.BinOp) and _reads_grad(value) else None
+    return None
+
+
+def _steps_optimizer(target: ast.expr, args: list[ast.expr], keywords: list[ast.keyword]) -> bool:
+    """`optimizer.step()`, with a closure or not, `scaler.step(optimizer)`; not `env.step(action)`."""
+    if not args and not keywords:
+        return True  # beside a backward pass nothing else is stepped without an argument, but schedulers
+    name = dotted(target) or dotted(getattr(target, "value", target)) or ""
+    return _OPTIMIZER.search(name) is not None or any(isinstance(a, ast.Lambda) for a in args)
+
+
+def _reads_grad(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in ast.walk(node))
+
+
+def _called(node: ast.Call) -> Iterator[str]:
+    """Names of what a call may run: the function, and functions given as arguments (a closure, a worker)."""
+    for part in [node.func, *node.args, *(keyword.value for keyword in node.keywords)]:
+        match part:
+            case ast.Name(id=name):
+                yield name
+            case ast.Attribute(value=value, attr=name):
+                yield f"{'self' if isinstance(value, ast.Name) and value.id == 'self' else '?'}.{name}"

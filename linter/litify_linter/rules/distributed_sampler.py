@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.rule import Example, Finding, Rule
+
+
+class DistributedSamplerCall(Rule):
+    """A DistributedSampler built by hand in a file that uses Lightning.
+
+    Why: Under a distributed strategy the Trainer gives every loader a DistributedSampler, shuffled for training and in
+    order for evaluation, and calls its set_epoch. One built by hand needs a process group that may not exist yet, and
+    fails on one device.
+
+    Ignore when: The Trainer is told `use_distributed_sampler=False`; a file that says so is never reported.
+    """
+
+    code, name = "LIT403", "distributed-sampler"
+    message = "`DistributedSampler` by hand: the Trainer adds one under a distributed strategy"
+    visits = (ast.Call,)
+    examples = (
+        Example(
+            bad="""
+            from litify import LightningDataModule
+            from torch.utils.data import DataLoader
+            from torch.utils.data.distributed import DistributedSampler
+
+
+            class Digits(LightningDataModule):
+                def train_dataloader(self):
+                    return DataLoader(self.digits, sampler=DistributedSampler(self.digits))
+            """,
+            good="""
+            from litify import LightningDataModule
+            from torch.utils.data import DataLoader
+
+
+            class Digits(LightningDataModule):
+                def train_dataloader(self):
+                    return DataLoader(self.digits, shuffle=True)
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """A call of torch's DistributedSampler, unless the file switches the Trainer's own off."""
+        if not isinstance(node, ast.Call) or here.in_strategy:
+            return
+        name = here.resolve(node.func) or ""
+        if name.startswith("torch.utils.data.") and name.endswith(".DistributedSampler"):
+            if not here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp"}:
+                yield self.found(node, here)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.reading.lightning import EVALUATION_HOOKS
+from litify_linter.rule import Example, Finding, Rule
+
+
+CONTEXTS = frozenset({"torch.no_grad", "torch.autograd.no_grad", "torch.inference_mode", "torch.set_grad_enabled"})
+
+
+class GradContext(Rule):
+    """`torch.no_grad()` and its kin in a validation, test or predict hook.
+
+    Why: The Trainer runs these hooks without gradients already (`Trainer(inference_mode=...)` chooses how). The context
+    adds a level of indentation and suggests that it is needed.
+
+    Ignore when: The hook is also called by code of your own outside the Trainer.
+    """
+
+    code, name = "LIT302", "grad-context"
+    message = "`{call}` in `{hook}`: the Trainer already runs it without gradients; remove it"
+    visits = (ast.Call,)
+    hooks = EVALUATION_HOOKS
+    examples = (
+        Example(
+            bad="""
+            import torch
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def validation_step(self, batch, batch_idx):
+                    with torch.no_grad():
+                        self.log("val_loss", self.loss(batch))
+            """,
+            good="""
+            import torch
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def training_step(self, batch, batch_idx):
+                    with torch.no_grad():
+                        target = self.teacher(batch)
+                    return self.loss(batch, target)
+
+                def validation_step(self, batch, batch_idx):
+                    with torch.set_grad_enabled(True):
+                        gradient = self.input_gradient(batch)
+                    self.log("sensitivity", gradient.norm())
+            """,
+        ),
+        Example(
+            bad="""
+            from lightning.pytorch import LightningModule
+            from torch import no_grad
+
+
+            class Lit(LightningModule):
+                @no_grad()
+                def test_step(self, batch, batch_idx):
+                    self.log("test_loss", self.loss(batch))
+            """,
+            good="""
+            from lightning.pytorch import LightningModule
+            from torch import no_grad
+
+
+            class Lit(LightningModule):
+                def on_train_epoch_end(self):
+                    self.evaluate()
+
+                @no_grad()
+                def evaluate(self):
+                    self.print(self.loss(self.samples))
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """A call that turns gradients off: as a context, as a decorator of the hook, or by itself."""
+        if not isinstance(node, ast.Call):
+            return
+        name = here.resolve(node.func)
+        if name not in CONTEXTS:
+            return
+        argument = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "mode"), None)
+        value = argument.value if isinstance(argument, ast.Constant) else argument
+        turns_off = value is False if name == "torch.set_grad_enabled" else value is None or value is True
+        if turns_off:
+            yield self.found(node, here, call=ast.unparse(node), hook=here.hook)

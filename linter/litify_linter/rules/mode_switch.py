@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.reading.lightning import EVALUATION_HOOKS
+from litify_linter.reading.objects import is_stranger
+from litify_linter.rule import Example, Finding, Rule
+
+
+class ModeSwitch(Rule):
+    """`train()` or `eval()` called where the Trainer has already set the mode.
+
+    Why: Before validation, testing and prediction the Trainer switches the module to eval mode, and afterwards each
+    submodule back to the mode it had. A switch by hand in between is redundant, or leaves the module in the wrong mode:
+    a `train()` in a validation hook lets dropout and batch norm run during evaluation.
+
+    Ignore when: A submodule shall be in the other mode on purpose, as for Monte Carlo dropout at test time.
+    """
+
+    code, name = "LIT301", "mode-switch"
+    message = "`{call}` in `{hook}`: the Trainer switches modes; remove it"
+    visits = (ast.Call,)
+    hooks = EVALUATION_HOOKS | {"training_step"}
+    examples = (
+        Example(
+            bad="""
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def validation_step(self, batch, batch_idx):
+                    self.model.eval()
+                    self.log("val_loss", self.loss(batch))
+            """,
+            good="""
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def on_train_epoch_start(self):
+                    self.teacher.eval()
+
+                def validation_step(self, batch, batch_idx):
+                    self.log("val_loss", self.loss(batch))
+            """,
+        ),
+        Example(
+            bad="""
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def training_step(self, batch, batch_idx):
+                    self.train()
+                    return self.loss(batch)
+            """,
+            good="""
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def __init__(self):
+                    super().__init__()
+                    self.automatic_optimization = False
+
+                def training_step(self, batch, batch_idx):
+                    self.model.train()
+                    self.optimizers().zero_grad()
+                    self.manual_backward(self.loss(batch))
+                    self.optimizers().step()
+                    self.model.eval()
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """`self.train()`, `self.x.eval()`, `self.x.train(False)`; in an automatic training_step nothing of `x.eval()`."""
+        match node:
+            case ast.Call(func=ast.Attribute(value=target, attr="train" | "eval" as mode), args=args, keywords=[]):
+                if len(args) > 1 or (args and not (isinstance(args[0], ast.Constant) and isinstance(args[0].value, bool))):
+                    return
+                is_self = isinstance(target, ast.Name) and target.id == here.self_name
+                if not is_self and (_root(target) != here.self_name or is_stranger(target, here)):
+                    return
+                if here.hook == "training_step" and (not here.automatic or (mode == "eval" and not is_self)):
+                    return  # a frozen submodule, such as a teacher, is rightly kept in eval mode
+                yield self.found(node, here, call=ast.unparse(node), hook=here.hook)
+
+
+def _root(node: ast.expr) -> str | None:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None

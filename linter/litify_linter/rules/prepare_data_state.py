@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.reading.lightning import DATAMODULE, MODULE
+from litify_linter.rule import Example, Finding, Rule
+
+
+class PrepareDataState(Rule):
+    """`self.x = ...` in prepare_data.
+
+    Why: prepare_data runs in one process per machine only: it is for downloads. What it sets on `self` is missing in
+    all other processes. `setup` runs in every one.
+
+    Ignore when: The attribute is only read in prepare_data itself.
+    """
+
+    code, name = "LIT501", "prepare-data-state"
+    message = "`self.{attribute}` is set in prepare_data, which runs in one process only; set it in `setup`"
+    visits = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+    hooks = frozenset({"prepare_data"})
+    kinds = frozenset({MODULE, DATAMODULE})
+    examples = (
+        Example(
+            bad="""
+            from litify import LightningDataModule
+            from torchvision.datasets import MNIST
+
+
+            class Digits(LightningDataModule):
+                def prepare_data(self):
+                    self.digits = MNIST("data", download=True)
+            """,
+            good="""
+            from litify import LightningDataModule
+            from torchvision.datasets import MNIST
+
+
+            class Digits(LightningDataModule):
+                def prepare_data(self):
+                    MNIST("data", download=True)
+
+                def setup(self, stage):
+                    self.digits = MNIST("data")
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """An attribute of `self` among the targets of an assignment."""
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for target in [part for t in targets if t is not None for part in ast.walk(t)]:
+            match target:
+                case ast.Attribute(value=ast.Name(id=owner), attr=attribute, ctx=ast.Store()) if owner == here.self_name:
+                    yield self.found(target, here, attribute=attribute)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.rule import Example, Finding, Rule
+
+
+class UnsafeLoad(Rule):
+    """`torch.load` that does not say `weights_only`, in a file that uses Lightning.
+
+    Why: Before torch 2.6 it unpickles whatever the file contains, code included; from 2.6 on it refuses what the same
+    line read before. Saying which one is meant makes the file mean the same everywhere. Lightning's own checkpoints
+    load with `weights_only=True`, or through `load_from_checkpoint`.
+
+    Ignore when: The project requires torch 2.6 or newer and relies on its default.
+    """
+
+    code, name = "LIT701", "unsafe-load"
+    message = "`torch.load` without `weights_only=`: say `weights_only=True`"
+    visits = (ast.Call,)
+    examples = (
+        Example(
+            bad="""
+            import torch
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def setup(self, stage):
+                    self.model.load_state_dict(torch.load("start.pt"))
+            """,
+            good="""
+            import torch
+            from litify import LightningModule
+
+
+            class Lit(LightningModule):
+                def setup(self, stage):
+                    self.model.load_state_dict(torch.load("start.pt", weights_only=True))
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """A call of torch.load without the argument, nor with `**` arguments that may hold it."""
+        if isinstance(node, ast.Call) and here.resolve(node.func) in {"torch.load", "torch.serialization.load"}:
+            if not any(keyword.arg in {"weights_only", None} for keyword in node.keywords):
+                yield self.found(node, here)

@@ -1,0 +1,271 @@
+"""Checkpoints: training <-> one dictionary with Lightning's keys <-> a file, written whole or not at all.
+
+Keys: epoch, global_step, pytorch-lightning_version, state_dict, loops, callbacks, optimizer_states, lr_schedulers,
+hyper_parameters, datamodule_hyper_parameters, the precision's and the data module's class names; and, under `litify`, what it takes
+to go on exactly: the place within the epoch, random states, the latest metrics.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path, PosixPath, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+
+from litify import hparams
+from litify.errors import CheckpointError
+from litify.hooks import run
+from litify.metrics import scalars
+from litify.progress import from_loops, to_loops
+from litify.rank_zero import warn
+from litify.seed import rng_state
+from litify.state import Phase, State
+
+if TYPE_CHECKING:
+    from litify.job import FitJob
+    from litify.module import LightningModule
+    from litify.trainer import Trainer
+
+OWN_KEY = "litify"
+LIGHTNING_VERSION = "2.6.0"  # the layout of the keys; Lightning reads it to bring older files up to date
+PLACE = (
+    "epoch", "epochs_processed", "batch", "batch_idx", "total_batches", "is_last_batch", "optimizer_steps", "batches_stepped",
+)  # fmt: skip
+
+torch.serialization.add_safe_globals([Namespace, hparams.AttributeDict, timedelta, PosixPath, PurePosixPath])
+
+
+# -- file <-> dictionary -------------------------------------------------------------------------------------------------
+
+
+def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Write to a temporary name beside `path`, sync, rename: the file is there whole, or the old one is.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written to; nothing is left behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(dict(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # make the rename last, too
+        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def load(path: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+    """Read a checkpoint, to the CPU unless `map_location` says otherwise.
+
+    Args:
+        weights_only: None and True refuse files that hold objects other than tensors and plain data, as those run code.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it cannot be read, and why.
+    """
+    if isinstance(path, (str, Path)) and not Path(path).exists():
+        raise FileNotFoundError(f"There is no checkpoint {path}; look for its name, or leave ckpt_path out.")
+    try:
+        found = torch.load(path, map_location="cpu" if map_location is None else map_location, weights_only=weights_only is not False)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower():
+            raise CheckpointError(
+                f"{path}: holds objects besides tensors and plain data ({_class_in(error)}); loading them runs code of the file. "
+                "If you trust it, pass weights_only=False."
+            ) from None
+        raise CheckpointError(f"{path}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, ModuleNotFoundError) as error:
+        raise CheckpointError(f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)}).") from None
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: holds a {type(found).__name__}, not the dictionary of a checkpoint.")
+    if "state_dict" not in found and found and all(isinstance(value, torch.Tensor) for value in found.values()):
+        raise CheckpointError(f"{path}: holds weights alone; load it with module.load_state_dict(torch.load(...)).")
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _class_in(error: BaseException) -> str:
+    for word in str(error).replace("`", " ").split():
+        if word.count(".") and word[0].isalpha() and not word.startswith(("torch.serialization", "https")):
+            return word.rstrip(".,")
+    return "classes of its own"
+
+
+# -- training -> dictionary -------------------------------------------------------------------------------------------------
+
+
+def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
+    """The checkpoint of a training as it stands. Every rank calls this."""
+    module, strategy, state = trainer.module, trainer.strategy, trainer.state
+    if module is None:
+        raise AttributeError("There is nothing to save: the Trainer has not run a module yet. Call fit first.")
+    job = trainer.job
+    checkpoint: dict[str, Any] = {
+        "epoch": state.epoch,
+        "global_step": state.optimizer_steps,
+        "pytorch-lightning_version": LIGHTNING_VERSION,
+        "state_dict": strategy.module_state(),
+        "loops": to_loops(state, module.automatic_optimization),
+    }
+    if not weights_only:
+        checkpoint["callbacks"] = {callback.state_key: kept for callback in trainer.callbacks if (kept := callback.state_dict())}
+        checkpoint["optimizer_states"] = [strategy.optimizer_state(optimizer) for optimizer in trainer.optimizers]
+        checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        kept = strategy.precision.state_dict()
+        if kept:
+            checkpoint[PRECISION_KEYS.get(strategy.precision.name, strategy.precision.name)] = kept
+        checkpoint[OWN_KEY] = _own(trainer, job)
+    for owner, key in ((module, hparams.HPARAMS_KEY), (trainer.datamodule, hparams.DATA_KEY)):
+        if owner is not None:
+            hparams.to_checkpoint(owner, checkpoint, key)
+    if trainer.datamodule is not None:
+        kept = trainer.datamodule.state_dict()
+        if kept:
+            checkpoint[type(trainer.datamodule).__qualname__] = kept
+        trainer.datamodule.on_save_checkpoint(checkpoint)
+    if not weights_only and trainer.hooks is not None:
+        run(trainer.hooks.of_callbacks("on_save_checkpoint"), "on_save_checkpoint", trainer.results, checkpoint)
+    run((module.on_save_checkpoint,), "on_save_checkpoint", trainer.results, checkpoint)
+    return checkpoint
+
+
+# Lightning keeps the loss scale under the name of its class.
+PRECISION_KEYS = {"16-mixed": "MixedPrecision"}
+
+
+def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
+    state = trainer.state
+    return {
+        "format": 1,
+        "phase": str(state.phase),
+        **{name: getattr(state, name) for name in PLACE},
+        "epoch_rng": job.epoch_rng if job is not None else {},
+        "rng": rng_state(),
+        "metrics": scalars(trainer.callback_metrics),
+    }
+
+
+# -- dictionary -> training -------------------------------------------------------------------------------------------------
+
+
+def restore_module(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any], path: Any, fitting: bool) -> None:
+    """Weights, data module and callbacks. Called after setup hooks, before anything is moved.
+
+    Raises:
+        CheckpointError: the weights are not this module's.
+    """
+    module.on_load_checkpoint(checkpoint)
+    if "state_dict" not in checkpoint:
+        raise CheckpointError(f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?")
+    try:
+        trainer.strategy.load_module_state(checkpoint["state_dict"], strict=module.strict_loading)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its weights are not those of {type(module).__name__}: {error}") from None
+    datamodule = trainer.datamodule
+    if datamodule is not None:
+        datamodule.on_load_checkpoint(checkpoint)
+        kept = checkpoint.get(type(datamodule).__qualname__)
+        if kept:
+            datamodule.load_state_dict(kept)
+    _restore_callbacks(trainer, checkpoint)
+
+
+def _restore_callbacks(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
+    kept = checkpoint.get("callbacks")
+    if kept is None:
+        return
+    missing = sorted(kept.keys() - {callback.state_key for callback in trainer.callbacks})
+    if missing and trainer.state.fn == "fit":
+        warn(f"The checkpoint holds the state of callbacks that this Trainer has not: {missing}. Add them to go on with their state.")
+    assert trainer.hooks is not None
+    trainer.hooks.call("on_load_checkpoint", checkpoint) if False else None
+    for hook in trainer.hooks.of_callbacks("on_load_checkpoint"):
+        hook(checkpoint)
+    for callback in trainer.callbacks:
+        if callback.state_key in kept:
+            callback.load_state_dict(kept[callback.state_key])
+
+
+def restore_training(trainer: Trainer, job: FitJob, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Optimizers, schedulers, loss scale, and the place in the loop. Returns what is needed within the epoch (random states).
+
+    Raises:
+        KeyError: the checkpoint holds weights only.
+    """
+    if "optimizer_states" not in checkpoint or "lr_schedulers" not in checkpoint:
+        raise KeyError(
+            "This checkpoint holds weights only (ModelCheckpoint(save_weights_only=True)), so training cannot go on from it. "
+            "Load it with load_from_checkpoint to start anew from its weights."
+        )
+    for optimizer, kept in zip(job.optimizers, checkpoint["optimizer_states"], strict=False):
+        trainer.strategy.load_optimizer_state(optimizer, kept)
+    for config, kept in zip(job.configs, checkpoint["lr_schedulers"], strict=False):
+        config.scheduler.load_state_dict(kept)
+    name = trainer.strategy.precision.name
+    kept = checkpoint.get(PRECISION_KEYS.get(name, name))
+    if kept:
+        trainer.strategy.precision.load_state_dict(kept)
+    own: dict[str, Any] = checkpoint.get(OWN_KEY, {})
+    _restore_place(trainer.state, checkpoint, own)
+    trainer.take_metrics(own.get("metrics", {}))
+    _check_epochs(trainer)
+    return own
+
+
+def _restore_place(state: State, checkpoint: dict[str, Any], own: dict[str, Any]) -> None:
+    if own:
+        for name in PLACE:
+            setattr(state, name, own[name])
+        state.phase = Phase(own["phase"])
+    elif "loops" in checkpoint:
+        for name, value in from_loops(checkpoint["loops"]["fit_loop"]).items():
+            setattr(state, name, value)
+    else:
+        state.epoch = state.epochs_processed = checkpoint["epoch"]
+        state.optimizer_steps = state.batches_stepped = checkpoint["global_step"]
+
+
+def _check_epochs(trainer: Trainer) -> None:
+    state = trainer.state
+    if trainer.max_epochs != -1 and state.epoch > trainer.max_epochs:
+        from litify.errors import MisconfigurationException
+
+        raise MisconfigurationException(
+            f"The checkpoint has {state.epoch} epochs behind it, more than Trainer(max_epochs={trainer.max_epochs}); raise max_epochs."
+        )
+
+
+def keep_interrupted(trainer: Trainer) -> Path | None:
+    """Save where training stands after Ctrl-C, beside the other checkpoints. None where no checkpoints are kept."""
+    callback = trainer.checkpoint_callback
+    folder = getattr(callback, "dirpath", None)
+    if folder is None or trainer.job is None or trainer.state.total_batches == 0:
+        return None
+    path = Path(folder) / "interrupted.ckpt"
+    trainer.save_checkpoint(path)
+    return path
+
+
+def describe(state: State) -> dict[str, Any]:
+    """The counters, for messages and tests."""
+    return asdict(state)

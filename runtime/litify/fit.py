@@ -1,0 +1,457 @@
+"""A batch's whole way through training: fit > train_epoch > train_batch > optimize > optimizer_step.
+
+The hooks of a LightningModule (M), callbacks (C) and data (D), in the order in which one fit runs them:
+
+    prepare_data D · setup D C M · configure_model · configure_optimizers · on_fit_start C M
+    sanity check: on_sanity_check_start C · some batches of validation · on_sanity_check_end C
+    train_dataloader · val_dataloader · on_train_start C M
+    for each epoch:
+        on_train_epoch_start C M
+        for each batch:
+            on_before_batch_transfer · transfer_batch_to_device · on_after_batch_transfer
+            on_train_batch_start C M
+            optimizer_step M, which calls a closure:
+                training_step M
+                on_before_zero_grad C M · optimizer_zero_grad M
+                on_before_backward C M · backward M · on_after_backward C M
+            ... then on_before_optimizer_step C M · configure_gradient_clipping M · the step itself
+            lr_scheduler_step M
+            on_train_batch_end C M
+            validation, when it is due (`evaluate.py`)
+        on_train_epoch_end C M, then C that monitor a metric
+        lr_scheduler_step M of schedulers that watch a metric
+    on_train_end C M · on_fit_end C M · teardown D C M
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from litify import evaluate
+from litify.errors import MisconfigurationException
+from litify.hooks import run
+from litify.job import FitJob
+from litify.optim import step_schedulers
+from litify.rank_zero import say, warn
+from litify.seed import isolate_rng, set_rng_state
+from litify.state import Phase, RunningStage, State
+
+
+def fit(job: FitJob) -> None:
+    """Train until epochs, steps or time are used up, or a callback says stop."""
+    state, trainer = job.state, job.trainer
+    sanity_check(job)
+    trainer.enter(RunningStage.TRAINING, job.results)
+    torch.set_grad_enabled(True)
+    if trainer.limit_train_batches == 0:
+        return
+    job.load()
+    if is_done(job, state):
+        return
+    if job.validation is not None and validates_in(job, state.epoch):
+        job.validation.load()  # now, so that progress bars know their length
+    job.hooks.call("on_train_start")
+    while True:
+        train_epoch(job, state)
+        if is_done(job, state):
+            break
+    job.hooks.call("on_train_end")
+
+
+def sanity_check(job: FitJob) -> None:
+    """Some validation batches before training, so that a mistake there shows now. Random state and metrics stay untouched."""
+    trainer, validation, state = job.trainer, job.validation, job.state
+    if validation is None or not trainer.num_sanity_val_steps or trainer.resumed_from is not None:
+        return
+    with isolate_rng():
+        trainer.enter(RunningStage.SANITY_CHECKING, validation.results)
+        job.hooks.call("on_sanity_check_start")
+        evaluate.evaluate(validation, most=trainer.num_sanity_val_steps)
+        job.hooks.call("on_sanity_check_end")
+        trainer.forget_metrics()
+    state.val_batch_idx = -1
+
+
+def is_done(job: FitJob, state: State) -> bool:
+    """Whether no further epoch is due; says why."""
+    trainer = job.trainer
+    if trainer.num_training_batches == 0:
+        say("litify: no training batches")
+        return True
+    if trainer.max_steps != -1 and state.optimizer_steps >= trainer.max_steps:
+        trainer.stop_reason = f"max_steps={trainer.max_steps} reached"
+        return True
+    if trainer.max_epochs != -1 and state.epochs_processed >= trainer.max_epochs:
+        state.epoch = state.epochs_processed
+        trainer.stop_reason = f"max_epochs={trainer.max_epochs} reached"
+        return True
+    return trainer.should_stop and may_stop(job, state)
+
+
+def may_stop(job: FitJob, state: State) -> bool:
+    """Whether min_epochs and min_steps are met."""
+    trainer = job.trainer
+    epochs = not trainer.min_epochs or state.epochs_processed >= trainer.min_epochs
+    return epochs and (not trainer.min_steps or state.optimizer_steps >= trainer.min_steps)
+
+
+def train_epoch(job: FitJob, state: State) -> None:
+    """One epoch: its batches, validation when due, and what follows the last batch."""
+    batch_idx = start_epoch(job, state)
+    trainer, results, loaders = job.trainer, job.results, job.loaders
+    assert loaders is not None
+    batches, iterator = loaders.num_batches, job.iterator
+    while batch_idx < batches:
+        try:
+            batch = next(iterator)
+        except StopIteration:
+            end_unsized(job, state, batch_idx)
+            break
+        state.batch_idx = batch_idx
+        state.total_batches += 1
+        state.is_last_batch = batch_idx + 1 == batches
+        if job.transfer.steps:
+            batch = job.transfer(batch)
+        if not train_batch(job, state, batch, batch_idx):
+            break
+        after_batch(job, state, batch_idx)
+        batch_idx += 1
+        if trainer.max_steps != -1 and state.optimizer_steps >= trainer.max_steps:
+            break
+        if trainer.should_stop and stops_now(job, state):
+            break
+    else:
+        if loaders.is_whole and batches:
+            next(iterator, None)  # as the `for` of a hand-written loop does: generators run to their end
+    results.hook = None
+    end_epoch(job, state)
+
+
+def start_epoch(job: FitJob, state: State) -> int:
+    """Loaders, samplers and hooks of a new epoch, or the place in one that a checkpoint stopped in. Returns the first index."""
+    trainer = job.trainer
+    job.load()
+    job.accumulate = trainer.accumulate_grad_batches if job.automatic else 1
+    if state.phase in (Phase.BATCHES, Phase.BATCH_END, Phase.VALIDATED):
+        return resume_epoch(job, state)
+    if job.resume is not None:
+        if state.phase is Phase.EPOCH_END:
+            finish_epoch(job, state)
+        restore_rng(job, "rng")
+        job.resume = None
+    state.batch = 0
+    state.is_last_batch = False
+    job.hooks.call("on_train_epoch_start")
+    state.phase = Phase.BATCHES
+    if job.iterator is None:
+        job.iterate()
+    return 0
+
+
+def resume_epoch(job: FitJob, state: State) -> int:
+    """Go on in the middle of an epoch: its batches in the same order, those done already passed over. Returns the next index."""
+    restore_rng(job, "epoch_rng")
+    job.iterate()
+    assert job.loaders is not None
+    for _ in range(state.batch):
+        next(job.iterator, None)
+    restore_rng(job, "rng")
+    job.resume = None
+    state.batch_idx = state.batch - 1
+    state.is_last_batch = state.batch >= job.loaders.num_batches
+    phase, state.phase = state.phase, Phase.BATCHES
+    if phase is Phase.BATCH_END:
+        after_batch(job, state, state.batch_idx)
+    elif phase is Phase.VALIDATED:
+        count_batch(job, state, state.batch_idx)
+    return state.batch
+
+
+def restore_rng(job: FitJob, key: str) -> None:
+    """Random states as a checkpoint of ours kept them; those of others hold none."""
+    if job.resume and job.resume.get(key):
+        set_rng_state(job.resume[key])
+
+
+def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
+    """A batch from its first hook to its last. False: a hook asked to skip the rest of the epoch."""
+    results = job.results
+    results.start_batch(batch)
+    if batch is None:
+        warn("The train loader yielded None; the batch is skipped.")
+        return True
+    if job.batch_start:
+        results.hook = "on_train_batch_start"
+        for hook in job.batch_start:
+            hook(batch, batch_idx)
+    if job.own_batch_start is not None:
+        results.hook = "on_train_batch_start"
+        if job.own_batch_start(batch, batch_idx) == -1:
+            state.is_last_batch = True
+            step_lr_after_batch(job, state, batch_idx)
+            return False
+    output = optimize(job, state, batch, batch_idx) if job.automatic else manual_step(job, batch, batch_idx)
+    if job.configs:
+        step_lr_after_batch(job, state, batch_idx)
+    state.batch = batch_idx + 1
+    if job.batch_end:
+        state.phase = Phase.BATCH_END
+        results.hook = "on_train_batch_end"
+        outputs = as_outputs(output)
+        for hook in job.batch_end:
+            hook(outputs, batch, batch_idx)
+    return True
+
+
+def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
+    """Automatic optimization of one batch. Returns what training_step returned."""
+    results = job.results
+    args = (batch, batch_idx) if job.takes_batch_idx else (batch,)
+    window = window_of(job, batch_idx)
+    output: Any = None
+
+    def forward_backward() -> Tensor | None:
+        nonlocal output
+        results.hook = "training_step"
+        output = job.step(*args)
+        loss = output if output.__class__ is Tensor else loss_of(output)
+        if batch_idx % job.accumulate == 0:
+            zero_grad(job, state, batch_idx)
+        if loss is not None:
+            backward(job, loss if window == 1 else loss / window)
+        return loss
+
+    if steps_after(job, state, batch_idx):
+        optimizer_step(job, state, batch_idx, forward_backward)
+    elif job.blocks_sync is None:
+        forward_backward()
+    else:
+        with job.blocks_sync():
+            forward_backward()
+    return output
+
+
+def steps_after(job: FitJob, state: State, batch_idx: int) -> bool:
+    """Whether the optimizer steps after this batch: its window of accumulated batches is full, or the epoch ends."""
+    return job.accumulate == 1 or (batch_idx + 1) % job.accumulate == 0 or state.is_last_batch
+
+
+def window_of(job: FitJob, batch_idx: int) -> int:
+    """Number of batches whose gradients make this step; the last window of an epoch may be shorter, and weighs the same."""
+    if job.accumulate == 1:
+        return 1
+    first = batch_idx - batch_idx % job.accumulate
+    return int(min(job.accumulate, job.trainer.num_training_batches - first))
+
+
+def zero_grad(job: FitJob, state: State, batch_idx: int) -> None:
+    optimizer = job.optimizers[0]
+    if job.before_zero_grad:
+        job.results.hook = "on_before_zero_grad"
+        for hook in job.before_zero_grad:
+            hook(optimizer)
+    if job.own_zero_grad is None:
+        optimizer.zero_grad()
+    else:
+        job.results.hook = "optimizer_zero_grad"
+        job.own_zero_grad(state.epoch, batch_idx, optimizer)
+
+
+def backward(job: FitJob, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    """Backward with its hooks; the same under automatic and manual optimization."""
+    if job.scale is not None:
+        loss = job.scale(loss)
+    if job.before_backward:
+        job.results.hook = "on_before_backward"
+        for hook in job.before_backward:
+            hook(loss)
+    job.results.hook = "backward"
+    job.strategy.backward(loss, *args, **kwargs)
+    if job.after_backward:
+        job.results.hook = "on_after_backward"
+        for hook in job.after_backward:
+            hook()
+
+
+def optimizer_step(job: FitJob, state: State, batch_idx: int, closure: Callable[[], Any]) -> None:
+    """The closure, then clipping, then the step; or the module's own `optimizer_step`, which gets the same closure."""
+    if job.own_optimizer_step is None:
+        job.step_optimizer(job.optimizers[0], closure)
+    else:
+        job.results.hook = "optimizer_step"
+        job.own_optimizer_step(state.epoch, batch_idx, job.wrapped[0], closure)
+    state.optimizer_steps += 1
+
+
+def manual_step(job: FitJob, batch: Any, batch_idx: int) -> Any:
+    """Manual optimization: training_step does it all, by way of `manual_backward` and `LightningOptimizer.step`."""
+    job.results.hook = "training_step"
+    return job.step(*((batch, batch_idx) if job.takes_batch_idx else (batch,)))
+
+
+def loss_of(output: Any) -> Tensor | None:
+    """The loss in what training_step returned; None where it skips the batch.
+
+    Raises:
+        MisconfigurationException: there is no loss in it.
+    """
+    loss = output.get("loss") if isinstance(output, dict) else output
+    if isinstance(output, dict) and "loss" not in output:
+        raise MisconfigurationException(
+            f"training_step returned a dictionary without 'loss' (keys {sorted(map(str, output))}); put the loss there."
+        )
+    if loss is None:
+        warn("training_step returned None: the batch is skipped.")
+    elif not isinstance(loss, Tensor):
+        raise MisconfigurationException(
+            f"training_step returned {type(loss).__name__}; return the loss as a tensor, a dictionary with 'loss', or None to skip. "
+            "Call self.automatic_optimization = False in __init__ if the step optimizes by itself."
+        )
+    return loss
+
+
+def as_outputs(output: Any) -> dict[str, Any]:
+    """What on_train_batch_end gets: a dictionary, detached."""
+    if output is None:
+        return {}
+    if isinstance(output, Tensor):
+        return {"loss": output.detach()}
+    if isinstance(output, dict):
+        return {key: value.detach() if isinstance(value, Tensor) else value for key, value in output.items()}
+    raise MisconfigurationException(
+        f"training_step returned {type(output).__name__}; return a tensor, a dictionary or None."
+    )
+
+
+def step_lr_after_batch(job: FitJob, state: State, batch_idx: int) -> None:
+    """Schedulers that watch no metric: those by step, and at the end of an epoch those by epoch."""
+    if job.automatic and steps_after(job, state, batch_idx):
+        step_lr(job, "step", batch_idx, plateau=False)
+    if job.automatic and state.is_last_batch:
+        step_lr(job, "epoch", state.epoch, plateau=False)
+
+
+def step_lr(job: FitJob, interval: str, index: int, plateau: bool) -> None:
+    job.results.hook = "lr_scheduler_step"
+    metrics = lambda: job.trainer.callback_metrics  # noqa: E731
+    step_schedulers(job.configs, interval, index, plateau, metrics, job.own_scheduler_step)
+
+
+def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
+    """Loggers, validation and schedulers that watch a metric: when one of them is due."""
+    trainer = job.trainer
+    stepped = not job.automatic or steps_after(job, state, batch_idx)
+    if stepped and trainer.log_every_n_steps:
+        due = (state.batches_stepped + 1) % trainer.log_every_n_steps == 0
+        if due or trainer.should_stop or trainer.fast_dev_run:
+            trainer.send_metrics(job.results.collect()[1])
+    if job.validation is not None and validation_due(job, state, batch_idx):
+        validate(job, state)
+    if stepped:
+        count_batch(job, state, batch_idx)
+    state.phase = Phase.BATCHES
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def count_batch(job: FitJob, state: State, batch_idx: int) -> None:
+    """The end of a batch after which an optimizer stepped."""
+    if job.configs and job.automatic:
+        step_lr(job, "step", batch_idx, plateau=True)
+    state.batches_stepped += 1
+
+
+def validation_due(job: FitJob, state: State, batch_idx: int) -> bool:
+    """Whether validation runs after this batch."""
+    trainer = job.trainer
+    if not validates_in(job, state.epoch):
+        return False
+    if trainer.should_stop and may_stop(job, state):
+        return True
+    if trainer.val_check_seconds is not None:
+        return time.monotonic() - trainer.last_val_time >= trainer.val_check_seconds
+    if job.val_every == math.inf:
+        return state.is_last_batch
+    index = state.total_batches - 1 if trainer.check_val_every_n_epoch is None else batch_idx
+    return (index + 1) % job.val_every == 0
+
+
+def validates_in(job: FitJob, epoch: int) -> bool:
+    every = job.trainer.check_val_every_n_epoch
+    return every is None or (epoch + 1) % every == 0
+
+
+def validate(job: FitJob, state: State) -> None:
+    """Validation within fit: metrics of training are put aside and come back."""
+    trainer, validation = job.trainer, job.validation
+    assert validation is not None
+    trainer.publish(job.results)
+    state.phase = Phase.VALIDATED
+    trainer.enter(RunningStage.VALIDATING, validation.results)
+    hook, job.results.hook = job.results.hook, None
+    if job.automatic and steps_after(job, state, state.batch_idx):
+        # Their memory is wanted. Under manual optimization gradients may be meant to last, and stay.
+        run((job.module.on_validation_model_zero_grad,), "on_validation_model_zero_grad", validation.results)
+    evaluate.evaluate(validation)
+    trainer.last_val_time = time.monotonic()
+    trainer.enter(RunningStage.TRAINING, job.results)
+    job.results.hook = hook
+
+
+def stops_now(job: FitJob, state: State) -> bool:
+    if may_stop(job, state):
+        return True
+    trainer = job.trainer
+    warn(f"A stop was asked for, but min_epochs={trainer.min_epochs} or min_steps={trainer.min_steps} is not reached: going on.")
+    return False
+
+
+def end_unsized(job: FitJob, state: State, batch_idx: int) -> None:
+    """A loader without a length has ended: what could not be known at its last batch happens now."""
+    if batch_idx == 0:
+        warn("The train loader yielded no batch in this epoch.")
+        return
+    state.is_last_batch = True
+    left = batch_idx % job.accumulate
+    if job.automatic and left:
+        scale_gradients(job, job.accumulate / left)
+        optimizer_step(job, state, batch_idx - 1, lambda: None)
+    if job.configs and job.automatic:
+        step_lr(job, "epoch", state.epoch, plateau=False)
+    if job.validation is not None and job.val_every == math.inf and validation_due(job, state, batch_idx - 1):
+        validate(job, state)
+
+
+def scale_gradients(job: FitJob, factor: float) -> None:
+    """Make up for having divided by more batches than there were."""
+    for group in job.optimizers[0].param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                parameter.grad.mul_(factor)
+
+
+def end_epoch(job: FitJob, state: State) -> None:
+    """Epoch metrics, hooks, schedulers that watch a metric, loggers."""
+    trainer, hooks, results = job.trainer, job.hooks, job.results
+    trainer.publish(results)
+    results.end_batches()
+    state.epochs_processed += 1
+    state.phase = Phase.EPOCH_END
+    job.iterator = None
+    for monitoring in (False, None, True):
+        found = (hooks.of_module("on_train_epoch_end"),) if monitoring is None else hooks.of_callbacks("on_train_epoch_end", monitoring)
+        run(tuple(hook for hook in found if hook), "on_train_epoch_end", results)
+    trainer.publish(results)
+    if state.is_last_batch and job.configs and job.automatic:
+        step_lr(job, "epoch", state.epoch, plateau=True)
+    trainer.send_metrics(results.collect()[1], step=max(0, state.batches_stepped - 1))
+    results.reset()
+    results.hook = None
+    state.epoch += 1
+    state.phase = Phase.BETWEEN

@@ -1,0 +1,259 @@
+"""Everything one fit, or one evaluation, needs: built once before the loop, read by it, then dropped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from litify import data
+from litify.errors import MisconfigurationException
+from litify.hooks import Hook, Hooks, HookTable, is_overridden, run, takes
+from litify.metrics import Results
+from litify.optim import LightningOptimizer, LRSchedulerConfig
+from litify.seed import rng_state
+from litify.state import State
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from litify.module import LightningModule
+    from litify.trainer import Trainer
+
+
+def step_function(trainer: Trainer, name: str) -> Hook:
+    """The module's step, through the strategy's wrapper and the precision's context where there are any."""
+    step = trainer.strategy.step_function(name)
+    precision = trainer.strategy.precision
+    if not precision.autocasts:
+        return step
+
+    def in_context(*args: Any) -> Any:
+        with precision.forward_context():
+            return step(*args)
+
+    return in_context
+
+
+class EvalJob:
+    """What validate, test or predict needs.
+
+    Args:
+        kind: "validation", "test" or "predict": the prefix of step and hooks.
+    """
+
+    def __init__(self, trainer: Trainer, module: LightningModule, hooks: HookTable, kind: str) -> None:
+        self.trainer, self.module, self.hooks, self.kind = trainer, module, hooks, kind
+        self.short = {"validation": "val"}.get(kind, kind)
+        self.state: State = trainer.state
+        sync = trainer.strategy.reduce if trainer.world_size > 1 else None
+        self.results = Results(training=False, sync=sync) if kind != "predict" else None
+        self.step = step_function(trainer, f"{kind}_step")
+        method = getattr(module, f"{kind}_step")
+        self.takes_batch_idx = takes(method, "batch_idx", 2)
+        self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
+        self.batch_start = hooks.all(f"on_{kind}_batch_start")
+        self.batch_end = hooks.all(f"on_{kind}_batch_end")
+        self.loaders: data.Loaders | None = None
+        self.loaded_in_epoch = -math.inf
+        self.seen: dict[int | None, int] = {}  # batches of each loader in all passes: the x axis of step values
+
+    @property
+    def limit(self) -> data.Limit:
+        limit: data.Limit = getattr(self.trainer, f"limit_{self.short}_batches")
+        return limit
+
+    def load(self) -> data.Loaders:
+        """The loaders, asked for once, or every `reload_dataloaders_every_n_epochs` epochs."""
+        every = self.trainer.reload_dataloaders_every_n_epochs
+        stale = every and self.state.fn == "fit" and self.state.epoch - self.loaded_in_epoch >= every
+        if self.loaders is None or stale:
+            self.loaded_in_epoch = self.state.epoch
+            self.loaders = load(self.trainer, self.module, self.short, self.limit)
+            self._check_dataloader_idx()
+        return self.loaders
+
+    def _check_dataloader_idx(self) -> None:
+        """Several loaders, one after another: the step must be able to tell them apart."""
+        assert self.loaders is not None
+        several = self.loaders.combined is not None and self.loaders.sequential and len(self.loaders.flat) > 1
+        for name in (f"{self.kind}_step", f"on_{self.kind}_batch_start", f"on_{self.kind}_batch_end"):
+            method = getattr(self.module, name)
+            count = 4 if name.endswith("_end") else 3
+            if several and not takes(method, "dataloader_idx", count):
+                raise RuntimeError(
+                    f"There are {len(self.loaders.flat)} {self.short} loaders, but {name} does not take dataloader_idx; add that argument."
+                )
+
+
+def load(trainer: Trainer, module: LightningModule, short: str, limit: data.Limit) -> data.Loaders:
+    """Ask for the loaders of a kind and prepare them.
+
+    Raises:
+        MisconfigurationException: nobody gives any.
+    """
+    source = trainer.sources.get(short)
+    if source is None:
+        owner = trainer.datamodule
+        name = f"{short}_dataloader"
+        if owner is None or not is_overridden(name, owner):
+            owner = module
+        if not is_overridden(name, owner):
+            raise MisconfigurationException(
+                f"There is no {short} data: pass a loader to the Trainer, or define {name} in {type(module).__name__} or its "
+                "LightningDataModule."
+            )
+        source = trainer.hooks.call_owned(owner, name)
+    trainer.strategy.barrier(f"{short}_dataloader")
+    return data.prepare(
+        source,
+        short,
+        limit,
+        trainer.strategy,
+        replace_sampler=trainer.use_distributed_sampler,
+        overfit=trainer.overfit_batches > 0,
+    )
+
+
+class FitJob:
+    """What fit needs: the module's step, hooks, optimizers and loaders, each found once.
+
+    Attributes:
+        accumulate: batches per optimizer step; read from the Trainer at the start of each epoch.
+        before_step: per optimizer, what runs between backward and step (hooks, clipping), or None for nothing.
+    """
+
+    def __init__(self, trainer: Trainer, module: LightningModule, hooks: HookTable) -> None:
+        self.trainer, self.module, self.hooks = trainer, module, hooks
+        self.state: State = trainer.state
+        self.strategy = trainer.strategy
+        self.results = Results(training=True, sync=trainer.strategy.reduce if trainer.world_size > 1 else None)
+        self.step = step_function(trainer, "training_step")
+        self.takes_batch_idx = takes(module.training_step, "batch_idx", 2)
+        self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
+        self.automatic = module.automatic_optimization
+        self.scale = trainer.strategy.precision.scale if _scales(trainer) else None
+        self.blocks_sync: Callable[[], AbstractContextManager[Any]] | None = (
+            trainer.strategy.block_grad_sync if trainer.strategy.syncs_gradients else None
+        )
+        self.accumulate = trainer.accumulate_grad_batches
+
+        self.batch_start: Hooks = hooks.of_callbacks("on_train_batch_start")
+        self.own_batch_start: Hook | None = hooks.of_module("on_train_batch_start")
+        self.batch_end: Hooks = hooks.all("on_train_batch_end")
+        self.before_zero_grad: Hooks = hooks.all("on_before_zero_grad")
+        self.own_zero_grad: Hook | None = hooks.of_module("optimizer_zero_grad")
+        self.before_backward: Hooks = hooks.all("on_before_backward")
+        self.after_backward: Hooks = hooks.all("on_after_backward")
+        self.before_optimizer_step: Hooks = hooks.all("on_before_optimizer_step")
+        self.own_optimizer_step: Hook | None = hooks.of_module("optimizer_step")
+        self.own_scheduler_step = module.lr_scheduler_step
+
+        self.optimizers: list[Optimizer] = []
+        self.configs: list[LRSchedulerConfig] = []
+        self.wrapped: list[LightningOptimizer] = []
+        self.before_step: dict[int, Callable[[], None] | None] = {}
+        self.loaders: data.Loaders | None = None
+        self.loaded_in_epoch = -math.inf
+        self.iterator: Any = None
+        self.epoch_rng: dict[str, Any] = {}
+        self.resume: dict[str, Any] | None = None  # what a checkpoint in the middle of an epoch kept beside Lightning's keys
+        self.val_every: float = math.inf
+        self.validation: EvalJob | None = None
+
+    def take_optimizers(self, optimizers: list[Optimizer], configs: list[LRSchedulerConfig]) -> None:
+        """Keep the optimizers, wrapped for users, and decide what comes between backward and step."""
+        self.optimizers, self.configs = optimizers, configs
+        self.before_step = {id(optimizer): self._before_step(optimizer) for optimizer in optimizers}
+        self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
+
+    def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
+        hooks = [partial(hook, optimizer) for hook in self.before_optimizer_step]
+        clips = self.trainer.gradient_clip_val or is_overridden("configure_gradient_clipping", self.module)
+        if not hooks and not (clips and self.automatic):
+            return None
+
+        def before_step() -> None:
+            run(tuple(hooks), "on_before_optimizer_step", self.results)
+            if clips and self.automatic:
+                arguments = (optimizer, self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm)
+                run((self.module.configure_gradient_clipping,), "configure_gradient_clipping", self.results, *arguments)
+
+        return before_step
+
+    def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
+        """closure, then hooks and clipping, then the step, as precision and strategy do it."""
+        return self.strategy.optimizer_step(optimizer, closure, self.before_step[id(optimizer)])
+
+    def _user_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+        """`LightningOptimizer.step`: of the user under manual optimization, or in an own `optimizer_step`."""
+        if self.automatic:
+            return self.step_optimizer(optimizer, closure or _nothing)
+        outer = self.results.hook
+        answer = self.step_optimizer(optimizer, closure or _nothing)
+        self.results.hook = outer
+        self.state.optimizer_steps += 1
+        return answer
+
+    def load(self) -> None:
+        """The training loaders and the first iterator; again every `reload_dataloaders_every_n_epochs` epochs."""
+        trainer, every = self.trainer, self.trainer.reload_dataloaders_every_n_epochs
+        stale = every and self.state.epoch - self.loaded_in_epoch >= every
+        if self.loaders is not None and not stale:
+            return
+        self.loaded_in_epoch = self.state.epoch
+        self.loaders = load(trainer, self.module, "train", trainer.limit_train_batches)
+        if self.loaders.combined is not None and self.loaders.combined.mode == "sequential":
+            raise ValueError(
+                'CombinedLoader(mode="sequential") is for evaluation; training takes "min_size", "max_size" or "max_size_cycle".'
+            )
+        trainer.num_training_batches = self.loaders.num_batches
+        self.val_every = _val_every(trainer, self.loaders.num_batches)
+        self.iterator = None
+        # The first epoch's iterator is made here, before on_train_start, as Lightning does: making it draws a random number.
+        if self.loaders.num_batches and self.resume is None:
+            self.iterate()
+
+    def iterate(self) -> None:
+        """A new iterator over the batches of an epoch; the random state before it is kept for checkpoints."""
+        assert self.loaders is not None
+        self.loaders.set_epoch(self.strategy, self.state.epochs_processed)
+        self.epoch_rng = rng_state()
+        self.iterator = self.loaders.iterate()
+
+
+def _nothing() -> None:
+    """The closure of a step whose gradients are there already."""
+
+
+def _scales(trainer: Trainer) -> bool:
+    from litify.precision.base import Precision
+
+    return type(trainer.strategy.precision).scale is not Precision.scale
+
+
+def _val_every(trainer: Trainer, batches: float) -> float:
+    """After how many training batches validation runs; `math.inf`: at the end of an epoch.
+
+    Raises:
+        ValueError: more batches than an epoch has.
+        MisconfigurationException: a fraction of an epoch without a length.
+    """
+    interval = trainer.val_check_interval
+    if isinstance(interval, int):
+        if interval > batches and trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches > 0:
+            raise ValueError(
+                f"Trainer(val_check_interval={interval}) is more than the {batches} batches of an epoch; lower it, pass "
+                "check_val_every_n_epoch=None to count over epochs, or limit_val_batches=0 for no validation."
+            )
+        return interval
+    if batches == math.inf:
+        if interval == 1.0:
+            return math.inf
+        raise MisconfigurationException(
+            f"Trainer(val_check_interval={interval}) is a fraction of an epoch, but the train loader has no length; pass a number "
+            "of batches."
+        )
+    return max(1, int(batches * interval))

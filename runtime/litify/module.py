@@ -1,0 +1,300 @@
+"""LightningModule: the model, the loss, what one step computes, and the choice of optimizers. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from litify.datamodule import DataHooks
+from litify.errors import CheckpointError, MisconfigurationException
+from litify.hparams import LoadsFromCheckpoint
+from litify.modulehooks import ModuleHooks
+from litify.optim import LightningOptimizer
+from litify.rank_zero import rank, warn
+
+if TYPE_CHECKING:
+    from litify.trainer import Trainer
+
+
+class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
+    """An nn.Module that also says how it is trained.
+
+    Override `training_step` and `configure_optimizers`; `validation_step`, `test_step`, `predict_step` and the hooks as needed.
+    Works as a plain nn.Module where there is no Trainer.
+    """
+
+    automatic_optimization: bool = True
+    """Whether the Trainer runs zero_grad, backward and step; False leaves them to `training_step`."""
+    example_input_array: Any = None
+    """Input for `forward`, which summaries and graphs are made from."""
+    strict_loading: bool = True
+    """Whether a checkpoint must hold exactly this module's weights."""
+    prepare_data_per_node: bool = True
+    _trainer: Trainer | None = None
+    _jit_is_scripting: bool = False
+
+    # -- the Trainer, and where it stands --------------------------------------------------------------------------
+
+    @property
+    def trainer(self) -> Trainer:
+        """The Trainer that runs this module.
+
+        Raises:
+            RuntimeError: there is none yet.
+        """
+        if self._trainer is None:
+            raise RuntimeError(f"{type(self).__qualname__} is not attached to a Trainer: pass it to Trainer.fit first.")
+        return self._trainer
+
+    @trainer.setter
+    def trainer(self, trainer: Trainer | None) -> None:
+        for module in self.modules():  # child LightningModules log and step through the same Trainer
+            if isinstance(module, LightningModule):
+                object.__setattr__(module, "_trainer", trainer)
+
+    @property
+    def current_epoch(self) -> int:
+        """Epochs finished so far; 0 without a Trainer."""
+        return self._trainer.current_epoch if self._trainer else 0
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps so far, of all optimizers together; 0 without a Trainer."""
+        return self._trainer.global_step if self._trainer else 0
+
+    @property
+    def global_rank(self) -> int:
+        return self._trainer.global_rank if self._trainer else 0
+
+    @property
+    def local_rank(self) -> int:
+        return self._trainer.local_rank if self._trainer else 0
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process: the Trainer's while it runs, else that of the first parameter or buffer."""
+        if self._trainer is not None and self._trainer.is_running:
+            return self._trainer.strategy.root_device
+        for tensor in (*self.parameters(), *self.buffers()):
+            return tensor.device
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return torch.get_default_dtype()
+
+    @property
+    def logger(self) -> Any:
+        """The first logger, or None."""
+        return self._trainer.logger if self._trainer else None
+
+    @property
+    def loggers(self) -> list[Any]:
+        return self._trainer.loggers if self._trainer else []
+
+    # -- logging -----------------------------------------------------------------------------------------------------
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: str | Callable[..., Any] = "mean",
+        enable_graph: bool = False,
+        sync_dist: bool = False,
+        sync_dist_group: Any = None,
+        add_dataloader_idx: bool = True,
+        batch_size: float | None = None,
+        metric_attribute: str | None = None,
+        rank_zero_only: bool = False,
+    ) -> None:
+        """Record a value. It stays on its device until something reads it.
+
+        Args:
+            name: the key.
+            value: a number, a tensor with one element, or a torchmetrics.Metric.
+            prog_bar: show it in the progress bar.
+            logger: send it to the loggers (default True).
+            on_step: record this step's value; default True in training_step and its batch hooks, else False.
+            on_epoch: record the reduction over the epoch; default True in validation, test and epoch hooks, else False.
+                With both, the keys are `name_step` and `name_epoch`.
+            reduce_fx: "mean" (weighted by batch size), "sum", "min" or "max".
+            enable_graph: keep the autograd graph.
+            sync_dist: reduce over processes; then every process must log it.
+            sync_dist_group: the process group to reduce over.
+            add_dataloader_idx: append /dataloader_idx_N where there are several evaluation loaders.
+            batch_size: the weight of this value in a mean; default: first dimension of the first tensor of the batch.
+            metric_attribute: accepted for compatibility; metrics need no name here.
+            rank_zero_only: only rank 0 calls this.
+
+        Raises:
+            MisconfigurationException: the hook cannot log, or the arguments make no sense together.
+            ValueError: a tensor with several elements.
+        """
+        trainer = self._trainer
+        if trainer is None or trainer.barebones:
+            why = "no Trainer runs this module" if trainer is None else "Trainer(barebones=True) turns logging off"
+            warn(f"self.log({name!r}) is ignored: {why}.")
+            return
+        results = trainer.results
+        if results is None:
+            raise MisconfigurationException(
+                f"self.log({name!r}): nothing can be logged here, outside of training, validation and test."
+            )
+        results.log(
+            name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
+            add_dataloader_idx, batch_size, rank_zero_only,
+        )  # fmt: skip
+
+    def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
+        """`log` for each item of a dictionary (or torchmetrics.MetricCollection), with the same arguments."""
+        compute_groups = getattr(dictionary, "_enable_compute_groups", None)
+        items = dictionary.items() if compute_groups is None else dictionary.items(keep_base=False, copy_state=False)  # type: ignore[call-arg]
+        for name, value in items:
+            self.log(name, value, **arguments)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """`print`, from rank 0 only, and above the progress bar where there is one."""
+        if self._trainer is None:
+            if rank() == 0:
+                print(*args, **kwargs)
+        elif self._trainer.is_global_zero:
+            bar = self._trainer.progress_bar_callback
+            (bar.print if bar is not None and bar.is_enabled else print)(*args, **kwargs)
+
+    # -- optimization ------------------------------------------------------------------------------------------------
+
+    def optimizers(self, use_pl_optimizer: bool = True) -> Any:
+        """The optimizer of `configure_optimizers`, or a list of them; their `step` counts and calls hooks.
+
+        Args:
+            use_pl_optimizer: False gives the torch optimizers themselves.
+        """
+        found: list[Any] = self.trainer.lightning_optimizers if use_pl_optimizer else self.trainer.optimizers
+        return found[0] if len(found) == 1 else found
+
+    def lr_schedulers(self) -> Any:
+        """The scheduler of `configure_optimizers`, a list of them, or None, to step under manual optimization."""
+        found = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        return found[0] if len(found) == 1 else found or None
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """`loss.backward()` as precision and strategy need it, for manual optimization.
+
+        Raises:
+            MisconfigurationException: called under automatic optimization.
+        """
+        if self.automatic_optimization:
+            raise MisconfigurationException(
+                "manual_backward is for manual optimization: set self.automatic_optimization = False in __init__."
+            )
+        self.trainer.manual_backward(loss, *args, **kwargs)
+
+    def toggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
+        """Let only this optimizer's parameters require gradients, until `untoggle_optimizer`. Not nestable."""
+        own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        state: dict[int, tuple[Tensor, bool]] = {}
+        for other in self.trainer.optimizers:
+            for group in other.param_groups:
+                for p in group["params"]:
+                    state.setdefault(id(p), (p, p.requires_grad))
+        for key, (parameter, required) in state.items():
+            parameter.requires_grad = required if key in own else False
+        object.__setattr__(self, "_toggled", list(state.values()))
+
+    def untoggle_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> None:
+        """Undo `toggle_optimizer`."""
+        for parameter, required in getattr(self, "_toggled", ()):
+            parameter.requires_grad = required
+        object.__setattr__(self, "_toggled", [])
+
+    @contextmanager
+    def toggled_optimizer(self, optimizer: Optimizer | LightningOptimizer) -> Iterator[None]:
+        """`toggle_optimizer` for a with block."""
+        self.toggle_optimizer(optimizer)
+        try:
+            yield
+        finally:
+            self.untoggle_optimizer(optimizer)
+
+    def clip_gradients(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of an optimizer's parameters; arguments left out are the Trainer's."""
+        trainer = self.trainer
+        value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
+        algorithm = gradient_clip_algorithm or trainer.gradient_clip_algorithm or "norm"
+        if not value:
+            return
+        if isinstance(optimizer, LightningOptimizer):
+            optimizer = optimizer.optimizer
+        trainer.strategy.clip_gradients(optimizer, value, str(algorithm))
+
+    def all_gather(self, data: Any, group: Any = None, sync_grads: bool = False) -> Any:
+        """Tensors of all processes, stacked along a new first dimension; in any nesting of containers."""
+        from litify.transfer import apply
+
+        strategy = self.trainer.strategy
+        if isinstance(data, (int, float)):
+            data = torch.tensor(data, device=strategy.root_device)
+        return apply(data, lambda tensor: strategy.all_gather(tensor, group, sync_grads))
+
+    # -- weights -----------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> None:
+        """No parameter requires gradients, and the module is in eval mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad = False
+        self.eval()
+
+    def unfreeze(self) -> None:
+        """All parameters require gradients, and the module is in train mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad = True
+        self.train()
+
+    def _load_weights(self, checkpoint: Mapping[str, Any], strict: bool | None, path: Any) -> None:
+        if "state_dict" not in checkpoint:
+            raise CheckpointError(f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?")
+        try:
+            keys = self.load_state_dict(checkpoint["state_dict"], strict=self.strict_loading if strict is None else strict)
+        except RuntimeError as error:
+            raise CheckpointError(f"{path}: its weights are not those of {type(self).__name__}: {error}") from None
+        if keys is not None and (keys.missing_keys or keys.unexpected_keys):
+            warn(f"{path}: missing weights {keys.missing_keys}, weights without a place {keys.unexpected_keys}.")
+
+    def to_onnx(self, file_path: str | Path | Any = None, input_sample: Any = None, **kwargs: Any) -> Any:
+        """Export by `torch.onnx.export`, with `example_input_array` where no sample is given."""
+        sample = self.example_input_array if input_sample is None else input_sample
+        if sample is None:
+            raise ValueError("to_onnx needs an input: pass input_sample, or set self.example_input_array.")
+        training = self.training
+        try:
+            with torch.no_grad():
+                return torch.onnx.export(self.eval(), sample, file_path, **kwargs)
+        finally:
+            self.train(training)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        state.pop("_trainer", None)
+        return state

@@ -1,0 +1,245 @@
+"""One call of fit, validate, test or predict: what comes before its loop, what after, also when it fails."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from litify import checkpoint, evaluate
+from litify.callbacks.base import Callback
+from litify.errors import Interrupted, MisconfigurationException
+from litify.fit import fit
+from litify.hooks import HookTable, is_overridden
+from litify.job import EvalJob, FitJob
+from litify.metrics import scalars
+from litify.optim import configure
+from litify.rank_zero import say, warn
+from litify.state import RunningStage, TrainerFn, TrainerStatus
+from litify.summary import start_block
+
+if TYPE_CHECKING:
+    from litify.module import LightningModule
+    from litify.trainer import Trainer
+
+STAGES = {
+    TrainerFn.FITTING: RunningStage.TRAINING,
+    TrainerFn.VALIDATING: RunningStage.VALIDATING,
+    TrainerFn.TESTING: RunningStage.TESTING,
+    TrainerFn.PREDICTING: RunningStage.PREDICTING,
+}
+KINDS = {TrainerFn.VALIDATING: "validation", TrainerFn.TESTING: "test", TrainerFn.PREDICTING: "predict"}
+
+
+def call(trainer: Trainer, fn: TrainerFn, module: LightningModule, ckpt_path: Any, weights_only: bool | None, **options: Any) -> Any:
+    """Run `fn` on `module`, and clean up whatever happens.
+
+    Raises:
+        Interrupted: after Ctrl-C, with checkpoint and loggers written; a SystemExit with code 130.
+    """
+    state = trainer.state
+    state.fn, state.stage, state.status = fn, STAGES[fn], TrainerStatus.RUNNING
+    try:
+        answer = _run(trainer, fn, module, ckpt_path, weights_only, options)
+    except KeyboardInterrupt as error:
+        # A second Ctrl-C must not cut the checkpoint short.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            path = _failed(trainer, error)
+            message = f"interrupted at epoch {state.epoch}, step {state.optimizer_steps}"
+            say(f"litify: {message}" + (f"; go on with ckpt_path={str(path)!r}" if path else ""))
+        finally:
+            signal.signal(signal.SIGINT, before)
+        raise Interrupted(message) from None
+    except BaseException as error:
+        _failed(trainer, error)
+        raise
+    state.status, state.stage = TrainerStatus.FINISHED, None
+    return answer
+
+
+def _run(
+    trainer: Trainer, fn: TrainerFn, module: LightningModule, ckpt_path: Any, weights_only: bool | None, options: dict[str, Any]
+) -> Any:
+    strategy, fitting = trainer.strategy, fn is TrainerFn.FITTING
+    module.trainer = trainer
+    trainer.attach_callbacks(module)
+    hooks = trainer.hooks = HookTable(trainer, trainer.callbacks, module)
+    trainer.results = None
+    _verify(trainer, module, fn)
+    strategy.setup_environment()
+    _prepare_data(trainer, module)
+    _setup(trainer, module, hooks, fn)
+    kept = checkpoint.load(ckpt_path, None, weights_only) if ckpt_path is not None else None
+    trainer.resumed_from = ckpt_path if fitting else None
+    if kept is not None:
+        checkpoint.restore_module(trainer, module, kept, ckpt_path, fitting)
+    strategy.setup_module(module, training=fitting)
+    trainer.forget_metrics()
+    if fitting:
+        answer = _fit(trainer, module, hooks, kept)
+    else:
+        answer = _evaluate(trainer, module, hooks, fn, options)
+    strategy.teardown()
+    if fitting:
+        trainer.metrics_to_cpu()
+        hooks.call("on_fit_end")
+    _teardown(trainer, module, hooks, fn)
+    for logger in trainer.loggers:
+        logger.finalize("success")
+    return answer
+
+
+def _prepare_data(trainer: Trainer, module: LightningModule) -> None:
+    """prepare_data in one process per node, or in one altogether; the others wait."""
+    for owner in (trainer.datamodule, module):
+        if owner is not None and is_overridden("prepare_data", owner):
+            if trainer.local_rank == 0 if owner.prepare_data_per_node else trainer.is_global_zero:
+                owner.prepare_data()
+            trainer.strategy.barrier("prepare_data")
+
+
+def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
+    for logger in trainer.loggers:
+        _ = getattr(logger, "experiment", None)  # opens files now, so that setup hooks can write
+    stage = str(fn)
+    if trainer.datamodule is not None:
+        trainer.datamodule.setup(stage)
+    hooks.call("setup", stage)
+    trainer.strategy.barrier("setup")
+    if is_overridden("configure_model", module):
+        with trainer.strategy.precision.module_context():
+            module.configure_model()
+
+
+def _teardown(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
+    stage = str(fn)
+    if trainer.datamodule is not None:
+        trainer.datamodule.teardown(stage)
+    hooks.call("teardown", stage)
+
+
+def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict[str, Any] | None) -> None:
+    job = trainer.job = FitJob(trainer, module, hooks)
+    optimizers, configs = configure(module, module.configure_optimizers())
+    job.take_optimizers(trainer.strategy.setup_optimizers(optimizers), configs)
+    if has_validation(trainer, module):
+        job.validation = EvalJob(trainer, module, hooks, "validation")
+    trainer.eval_job = job.validation
+    hooks.call("on_fit_start")
+    trainer.log_hyperparameters(module)
+    if kept is not None:
+        job.resume = checkpoint.restore_training(trainer, job, kept)
+    if trainer.enable_model_summary and trainer.is_global_zero:
+        say(start_block(trainer, module))
+    try:
+        with torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
+            fit(job)
+    finally:
+        trainer.position = job  # `save_checkpoint` after fit still needs the optimizers
+
+
+def _evaluate(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]) -> Any:
+    job = trainer.eval_job = EvalJob(trainer, module, hooks, KINDS[fn])
+    trainer.enter(STAGES[fn], job.results)
+    if fn is TrainerFn.PREDICTING:
+        keep = options["return_predictions"]
+        predictions = evaluate.predict(job, keep, trainer.inference_mode)
+        return (predictions[0] if len(predictions) == 1 else predictions) if keep else None
+    logged = evaluate.evaluate(job, inference_mode=trainer.inference_mode)
+    answers = [scalars(metrics) for metrics in logged]
+    if options["verbose"] and trainer.is_global_zero:
+        print_results(answers, job.kind)
+    trainer.metrics_to_cpu()
+    return answers
+
+
+def has_validation(trainer: Trainer, module: LightningModule) -> bool:
+    """Whether fit validates: there is a validation_step, there is data for it, and batches are allowed."""
+    if trainer.limit_val_batches == 0 or not is_overridden("validation_step", module):
+        return False
+    owner = trainer.datamodule
+    return (
+        trainer.sources.get("val") is not None
+        or is_overridden("val_dataloader", module)
+        or (owner is not None and is_overridden("val_dataloader", owner))
+    )
+
+
+def _verify(trainer: Trainer, module: LightningModule, fn: TrainerFn) -> None:
+    """Refuse modules that lack what `fn` needs, before anything is set up.
+
+    Raises:
+        MisconfigurationException: what is missing, and where to put it.
+    """
+    name = type(module).__name__
+    if fn is TrainerFn.FITTING:
+        for method in ("training_step", "configure_optimizers"):
+            if not is_overridden(method, module):
+                raise MisconfigurationException(f"{name} has no {method}, which fit needs; define it.")
+        _verify_manual(trainer, module)
+        step, loader = is_overridden("validation_step", module), trainer.sources.get("val") is not None
+        if loader and not step:
+            warn(f"There is validation data, but {name} has no validation_step: validation is left out.")
+        elif step and not has_validation(trainer, module) and trainer.limit_val_batches != 0:
+            warn(f"{name} has a validation_step, but there is no validation data: validation is left out.")
+        return
+    method = f"{KINDS[fn]}_step"
+    if method != "predict_step" and not is_overridden(method, module):
+        raise MisconfigurationException(f"{name} has no {method}, which Trainer.{fn} needs; define it.")
+    if method == "predict_step" and not is_overridden(method, module) and not is_overridden("forward", module, torch.nn.Module):
+        raise MisconfigurationException(f"{name} has neither predict_step nor forward, so it cannot predict; define one.")
+
+
+def _verify_manual(trainer: Trainer, module: LightningModule) -> None:
+    if module.automatic_optimization:
+        return
+    for argument, off in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
+        value = getattr(trainer, argument)
+        if value is not off and value != off:
+            raise MisconfigurationException(
+                f"Trainer({argument}={value}) has no effect under manual optimization: leave it out and do it in training_step"
+                + (" with self.clip_gradients." if argument == "gradient_clip_val" else ".")
+            )
+
+
+def _failed(trainer: Trainer, error: BaseException) -> Any:
+    """Hooks of exceptions, loggers closed, strategy torn down. Returns the checkpoint kept after Ctrl-C, if one was."""
+    trainer.state.status = TrainerStatus.INTERRUPTED
+    path = None
+    try:
+        if trainer.hooks is not None:
+            for hook in trainer.hooks.all("on_exception"):
+                hook(error)
+        if trainer.datamodule is not None:
+            trainer.datamodule.on_exception(error)
+        if isinstance(error, KeyboardInterrupt) and trainer.state.fn is TrainerFn.FITTING:
+            path = checkpoint.keep_interrupted(trainer)
+    finally:
+        for logger in trainer.loggers:
+            logger.finalize("failed")
+        trainer.strategy.teardown()
+        trainer.state.stage = None
+    return path
+
+
+def print_results(answers: list[dict[str, float]], kind: str) -> None:
+    """Metrics of an evaluation as a table: a row per metric, a column per loader."""
+    rows: dict[str, dict[int, str]] = {}
+    for column, metrics in enumerate(answers):
+        for name, value in metrics.items():
+            rows.setdefault(name.split("/dataloader_idx_")[0], {})[column] = f"{value:.6g}"
+    if not rows:
+        return
+    width = max(len(name) for name in rows)
+    title = kind.replace("validation", "validate")
+    head = [f"loader {column}" for column in range(len(answers))] if len(answers) > 1 else [""]
+    print(f"{title + ' metric':<{width}}  " + "  ".join(f"{text:>12}" for text in head))
+    for name, values in sorted(rows.items()):
+        print(f"{name:<{width}}  " + "  ".join(f"{values.get(column, ''):>12}" for column in range(len(answers))))
+
+
+Run = Callable[..., Any]
+__all__ = ["Callback", "call", "has_validation", "print_results"]
