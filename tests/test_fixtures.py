@@ -67,7 +67,7 @@ RESULTS = {
         r"([\d.]+) bits per character",
         r"End of training .* test bpc +([\d.]+)",
         higher_is_better=False,
-        shows=r"\| lr (?!30\.00)",  # a plateau, and a cut of the learning rate
+        shows=r"\| lr (?!40\.00)",  # a plateau, and a cut of the learning rate
         files=("model.pt",),
     ),
     "gcn": Result(r"([\d.]+) % accuracy", r"Best validation .*test accuracy= ([\d.]+)", unit=100),

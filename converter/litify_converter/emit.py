@@ -56,9 +56,15 @@ class Emitter:
         if isinstance(statement, Function):
             if statement is not entry and statement not in self.plan.absorbed and not self._holds(statement):
                 return [node]
-            scope = entry if statement is entry else scope
+            scope = entry
         rewriter = Rewriter(
-            scope, self.script.roles, self._entry_name(scope), lambda name, field: None, edits, in_hook=False
+            scope,
+            self.script.roles,
+            self._entry_name(scope),
+            lambda name, field: None,
+            edits,
+            in_hook=False,
+            own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
         )
         return list(cst.Module([node]).visit(rewriter).body)
 
@@ -165,7 +171,7 @@ class Emitter:
         assert isinstance(doc, cst.ClassDef)
         return [doc.with_changes(body=cst.IndentedBlock([h for h in hooks if h is not None]))]
 
-    def _init(self) -> cst.FunctionDef:
+    def _init(self) -> cst.FunctionDef | None:
         homes = self.homes
         first = ["super().__init__()"]
         if homes.fields or self.plan.style_hyperparameters:
@@ -179,12 +185,16 @@ class Emitter:
         hook = Hook("__init__", items, tuple(homes.parameters), first)
         return self._hook(hook)
 
-    def _hook(self, hook: Hook) -> cst.FunctionDef:
+    def _hook(self, hook: Hook) -> cst.FunctionDef | None:
+        """A method of the result; None where nothing is left of it."""
         body: Statements = statements("\n".join(self._prologue(hook) + hook.first))
         for item in hook.items:
             body += self._item(item, hook)
         body += statements("\n".join(hook.last))
+        if not body and hook.name != "training_step":
+            return None
         parameters = ", ".join(["self", *hook.parameters])
+        body = [without_blank_lines(body[0]), *body[1:]] if body else []
         function = statements(f"def {hook.name}({parameters}):\n    pass\n")[0]
         assert isinstance(function, cst.FunctionDef)
         return function.with_changes(
@@ -275,7 +285,7 @@ class Emitter:
 
     def _batch_names(self) -> frozenset[str]:
         """Names of the parts of a batch: the Trainer has moved them."""
-        targets = [self.plan.nest.batches.target, *self.plan.batch_targets]
+        targets = [loop.target for loop in [self.plan.nest.batches, *self.plan.eval_loops]]
         return frozenset(n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name))
 
     # -- around ----------------------------------------------------------------------------------------------------
@@ -303,6 +313,13 @@ def with_comments(body: Statements, leading: Sequence[cst.EmptyLine]) -> Stateme
     if body and leading and isinstance(body[0], CstStatement):
         return [body[0].with_changes(leading_lines=[*leading, *body[0].leading_lines]), *body[1:]]
     return body
+
+
+def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
+    """The first statement of a block: its comments stay, blank lines before it go."""
+    if isinstance(statement, CstStatement):
+        return statement.with_changes(leading_lines=[li for li in statement.leading_lines if li.comment is not None])
+    return statement
 
 
 def is_import(statement: cst.CSTNode) -> bool:

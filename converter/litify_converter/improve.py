@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from litify_converter.idioms.automatic import AutomaticOptimization
 from litify_converter.idioms.base import Unproven
+from litify_converter.idioms.build import BuildInModule
 from litify_converter.idioms.epoch_break import EpochBreak
 from litify_converter.idioms.evaluation import Evaluation
+from litify_converter.idioms.progress import LogLoss, ProgressPrint
+from litify_converter.idioms.scheduler import ReturnedScheduler
 from litify_converter.ir import Note, Plan
 from litify_converter.read import Script
 
 # In this order: each sees the plan as the ones before left it.
-IDIOMS = (EpochBreak(), Evaluation())
+IDIOMS = (
+    EpochBreak(),
+    Evaluation(),
+    AutomaticOptimization(),
+    ReturnedScheduler(),
+    ProgressPrint(),
+    LogLoss(),
+    BuildInModule(),
+)
 
 
 def improve(script: Script, plan: Plan) -> None:

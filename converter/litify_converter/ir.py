@@ -174,7 +174,8 @@ class Plan:
     automatic: bool = False  # automatic optimization
     optimizers: list[Variable] = field(default_factory=list)  # in the order of configure_optimizers
     schedulers: list[Variable] = field(default_factory=list)
-    batch_targets: list[ast.expr] = field(default_factory=list)  # of evaluation loops
+    returned_schedulers: list[Variable] = field(default_factory=list)  # the Trainer steps them
+    eval_loops: list[BatchLoop] = field(default_factory=list)
     style_hyperparameters: bool = False  # __init__ saves its arguments
     data_hooks: dict[str, Hook] = field(default_factory=dict)  # of the DataModule
     data_name: str = ""  # the DataModule's instance in the entry

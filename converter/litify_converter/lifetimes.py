@@ -37,6 +37,7 @@ class Home(enum.Enum):
     DEVICE = "device"
     OPTIMIZER = "optimizer"  # a local, taken from self.optimizers()
     SCHEDULER = "scheduler"
+    LOADER = "loader"  # the Trainer has it
     EPOCH = "epoch"  # a local, computed from self.current_epoch
 
 
@@ -251,6 +252,7 @@ class _HomeFinder:
         self.after = self._read_after()
         self.outside = self._read_outside()
         self.set_up = self._bound_before()
+        self.loaders = self._loaders()
         every = {v for u in self.usages.values() for v in u.bound | u.exposed | u.read}
         order = sorted(every, key=lambda v: (v.scope is not self.nest.entry, v.name))
         for variable in order:
@@ -258,7 +260,18 @@ class _HomeFinder:
             self.homes.home[variable] = home
             self._settle(variable, home)
         self._rename_clashing_locals()
+        self._name_indices()
         return self.homes
+
+    def _name_indices(self) -> None:
+        """The batch index is the hook's own argument, where the script does not change or keep it."""
+        for loop in [self.nest.batches, *self.plan.eval_loops]:
+            if loop.index is None or loop.index_start is not None:
+                continue
+            variable = self.variables.of(loop.index, loop.scope)
+            items = [i for h in self.plan.hooks.values() for i in h.items if variable in self.variables.bound(i)]
+            if variable is not None and len(items) == 1 and self.homes.home.get(variable) is Home.LOCAL:
+                self.homes.text[variable] = "batch_idx"
 
     def role(self, variable: Variable) -> Role | None:
         return self.script.roles.of(ast.Name(variable.name, ast.Load()), variable.scope)
@@ -269,9 +282,13 @@ class _HomeFinder:
         role = self.role(variable)
         if variable in self.usages.get("__init__", Usage()).bound:
             return Home.ATTRIBUTE
+        if role is Role.OPTIMIZER and variable in self._configured():
+            return Home.OPTIMIZER
         nest = self.nest
         if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
             return Home.GLOBAL if variable in self.outside and isinstance(nest.entry, ast.Module) else Home.EPOCH
+        if variable not in self.bound_in_hooks and variable in self.loaders:
+            return Home.LOADER
         if variable not in self.bound_in_hooks:
             return self._home_of_set_up(variable, role)
         if isinstance(variable.scope, ast.Module) and variable in self.outside:
@@ -285,10 +302,9 @@ class _HomeFinder:
             return Home.DEVICE
         if role is Role.OPTIMIZER:
             return Home.OPTIMIZER
-        if role is Role.SCHEDULER and variable in self._configured():
-            return Home.SCHEDULER
         if variable in self._configured():
-            return Home.LOCAL
+            elsewhere = any(variable in u.read for n, u in self.usages.items() if n not in DEFINING)
+            return Home.ATTRIBUTE if elsewhere else Home.LOCAL
         if role in (Role.MODEL, Role.CRITERION):
             return Home.ATTRIBUTE
         if isinstance(variable.scope, ast.Module) and variable not in self._gone():
@@ -325,6 +341,18 @@ class _HomeFinder:
             fields += [f for f in found if f not in fields]
         return fields
 
+    def _loaders(self) -> dict[Variable, str]:
+        """The loaders that the Trainer is given, and how hooks reach them."""
+        sources = [(self.nest.batches.scope, self.nest.batches.source, "self.trainer.train_dataloader")]
+        if self.plan.val_source is not None:
+            sources.append((*self.plan.val_source, "self.trainer.val_dataloaders"))
+        found: dict[Variable, str] = {}
+        for scope, source, text in sources:
+            variable = self.variables.of(source.id, scope) if isinstance(source, ast.Name) else None
+            if variable is not None and self.role(variable) is Role.LOADER:
+                found.setdefault(variable, text)
+        return found
+
     # -- what it means ---------------------------------------------------------------------------------------------
 
     def _settle(self, variable: Variable, home: Home) -> None:
@@ -336,6 +364,8 @@ class _HomeFinder:
                 homes.given[variable] = f"self.{attribute_name(name)}"
                 homes.parameters[name] = ast.Name(name, ast.Load())
                 homes.attributes[attribute_name(name)] = name
+            case Home.LOADER:
+                homes.text[variable] = self.loaders[variable]
             case Home.DEVICE:
                 homes.text[variable] = "self.device"
             case Home.HYPERPARAMETER:
@@ -346,7 +376,7 @@ class _HomeFinder:
             case Home.ATTRIBUTE:
                 attribute = self._free_attribute(attribute_name(name), variable)
                 homes.text[variable] = f"self.{attribute}"
-                in_init = variable in self.usages.get("__init__", Usage()).bound
+                in_init = variable in self.usages.get("__init__", Usage()).bound or variable in self._configured()
                 if not in_init and variable in self.set_up:
                     homes.parameters[name] = ast.Name(name, ast.Load())
                     homes.attributes[attribute] = name

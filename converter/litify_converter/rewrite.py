@@ -34,6 +34,7 @@ class Rewriter(cst.CSTTransformer):
         edits: Mapping[int, list[cst.BaseStatement]],
         in_hook: bool,
         batch_names: frozenset[str] = frozenset(),
+        own: cst.CSTNode | None = None,
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -43,6 +44,7 @@ class Rewriter(cst.CSTTransformer):
         self.edits = edits
         self.in_hook = in_hook
         self.batch_names = batch_names
+        self.own = own  # the function whose scope this is, where the function itself is rewritten
         self._shadowed: list[set[str]] = []
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
 
@@ -73,6 +75,9 @@ class Rewriter(cst.CSTTransformer):
     # -- scopes inside the statement -------------------------------------------------------------------------------
 
     def _enter(self, node: cst.CSTNode) -> None:
+        if node is self.own:
+            self._shadowed.append(set())
+            return
         tree = ast.parse(_text(node).strip())
         inner: ast.AST = tree.body[0]
         if isinstance(inner, ast.Expr):

@@ -16,9 +16,31 @@ from typing import Any
 from litify_linter.rules import all_rules, find_rule
 
 ERROR_CODES = frozenset({"E901", "E902"})
-DEFAULT_EXCLUDE = tuple(
-    ".bzr .direnv .eggs .git .hg .ipynb_checkpoints .litify_cache .mypy_cache .nox .pytest_cache .ruff_cache .svn .tox .venv "
-    ".vscode __pycache__ __pypackages__ _build build dist lightning_logs node_modules site-packages venv".split()
+DEFAULT_EXCLUDE = (
+    ".bzr",
+    ".direnv",
+    ".eggs",
+    ".git",
+    ".hg",
+    ".ipynb_checkpoints",
+    ".litify_cache",
+    ".mypy_cache",
+    ".nox",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+    "__pypackages__",
+    "_build",
+    "build",
+    "dist",
+    "lightning_logs",
+    "node_modules",
+    "site-packages",
+    "venv",
 )
 LIST_KEYS = ("select", "extend-select", "ignore", "extend-ignore", "exclude", "extend-exclude")
 KEYS = (*LIST_KEYS, "per-file-ignores")
@@ -42,7 +64,9 @@ class Settings:
         if not self.per_file_ignores:
             return self.codes
         absolute = os.path.abspath(path)
-        ignored = [codes for pattern, codes in self.per_file_ignores if self._regex((pattern,)).match(absolute)]
+        ignored = [
+            codes for pattern, codes in self.per_file_ignores if self._regex((pattern,)).match(absolute)
+        ]
         return self.codes.difference(*ignored)
 
     def excludes(self, absolute: str) -> bool:
@@ -157,7 +181,9 @@ def matching_codes(selector: str, where: str = "") -> frozenset[str]:
     known = [rule.code for rule in all_rules()]
     if selector.upper() == "ALL":
         return frozenset(known)
-    matched = frozenset(code for code in [*known, *ERROR_CODES] if selector and code.startswith(selector.upper()))
+    matched = frozenset(
+        code for code in [*known, *ERROR_CODES] if selector and code.startswith(selector.upper())
+    )
     if not matched:
         close = difflib.get_close_matches(selector.upper(), known, 1)
         close = close or difflib.get_close_matches(selector.lower(), [rule.name for rule in all_rules()], 1)
@@ -200,7 +226,9 @@ def _table(path: Path) -> Mapping[str, Any] | None:
 def _strings(table: Mapping[str, Any], key: str, path: Path) -> list[str]:
     value = table.get(key, [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f'{path}: {key} in [tool.litify.lint] must be a list of strings, as in {key} = ["LIT101"]')
+        raise ConfigError(
+            f'{path}: {key} in [tool.litify.lint] must be a list of strings, as in {key} = ["LIT101"]'
+        )
     return value
 
 

@@ -27,8 +27,13 @@ def index() -> str:
     for digit, family in FAMILIES.items():
         rules = [rule for rule in all_rules() if rule.code[3] == digit]
         if rules:
-            rows = [f"| [{rule.code}]({rule.name}.md) | `{rule.name}` | {rule.documentation()[0]} |" for rule in rules]
-            parts.append("\n".join([f"## LIT{digit}: {family}", "", "| code | name | finds |", "|---|---|---|", *rows]))
+            rows = [
+                f"| [{rule.code}]({rule.name}.md) | `{rule.name}` | {rule.documentation()[0]} |"
+                for rule in rules
+            ]
+            parts.append(
+                "\n".join([f"## LIT{digit}: {family}", "", "| code | name | finds |", "|---|---|---|", *rows])
+            )
     return "\n\n".join(parts) + "\n"
 
 

@@ -46,9 +46,7 @@ def discover(
         except OSError as error:
             yield Problem(given, error.strerror or str(error))
             continue
-        if force_exclude and settings(Path(path).absolute().parent).excludes_within(
-            os.path.abspath(path)
-        ):
+        if force_exclude and settings(Path(path).absolute().parent).excludes_within(os.path.abspath(path)):
             continue
         if os.path.isdir(path):
             found: Iterator[Target | Problem] = _search(path, settings, gitignore_at(Path(path)))
@@ -60,7 +58,9 @@ def discover(
                 yield item
 
 
-def _search(folder: str, settings: Callable[[Path], Settings], ignored: GitIgnore) -> Iterator[Target | Problem]:
+def _search(
+    folder: str, settings: Callable[[Path], Settings], ignored: GitIgnore
+) -> Iterator[Target | Problem]:
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:

@@ -13,7 +13,9 @@ from litify_linter.rule import Finding
 _MENTION = re.compile(r"#[^\n]*(?:noqa|litify:)", re.IGNORECASE)
 _CODE = r"[A-Za-z]{1,6}[0-9]+|[a-z]+(?:-[a-z]+)+"
 _CODES = rf"(?P<codes>(?:{_CODE})(?:[,\s]+(?:{_CODE}))*)"
-_FILE = re.compile(rf"#\s*(?:litify|flake8)\s*:\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE)
+_FILE = re.compile(
+    rf"#\s*(?:litify|flake8)\s*:\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE
+)
 _LINE = re.compile(rf"#\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE)
 _IGNORE = re.compile(rf"#\s*litify\s*:\s*ignore(?:\[\s*{_CODES}\s*\])?", re.IGNORECASE)
 
@@ -41,7 +43,9 @@ class Suppression:
 
     def unused(self, known: Collection[str]) -> list[str]:
         """Its codes among `known` (rules that ran) that silenced nothing."""
-        return [c for c in self.codes or () if c not in self.used and (c.upper() in known or c.lower() in known)]
+        return [
+            c for c in self.codes or () if c not in self.used and (c.upper() in known or c.lower() in known)
+        ]
 
 
 def suppressions(text: str) -> list[Suppression]:
@@ -98,5 +102,10 @@ def remaining(findings: Iterable[Finding], comments: list[Suppression]) -> list[
     """The findings that no comment silences."""
     if not comments:
         return list(findings)
-    # Every comment sees every finding, so that each learns whether it is of use.
-    return [f for f in findings if not any([comment.covers(f) for comment in comments])]
+    kept = []
+    for finding in findings:
+        # Every comment sees every finding, so that each learns whether it is of use.
+        covering = [comment for comment in comments if comment.covers(finding)]
+        if not covering:
+            kept.append(finding)
+    return kept

@@ -63,14 +63,19 @@ class Rule:
 
     def sees(self, here: Place) -> bool:
         """Whether a rule with `hooks` wants to see the nodes of this place."""
-        if self.hooks is None or here.hook is None or here.lightning is None or here.lightning.kind not in self.kinds:
+        if (
+            self.hooks is None
+            or here.hook is None
+            or here.lightning is None
+            or here.lightning.kind not in self.kinds
+        ):
             return False
         if here.hook in self.hooks:
             return True
         if not self.follow_calls:
             return False
         callers = here.lightning.reached_from.get(here.hook)
-        return bool(callers) and callers <= self.hooks
+        return callers is not None and callers <= self.hooks
 
     def found(self, node: ast.AST, here: Place, **words: object) -> Finding:
         """A finding that spans `node`, or the name where `node` is a class or a function."""

@@ -198,7 +198,6 @@ def _restore_callbacks(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
     if missing and trainer.state.fn == "fit":
         warn(f"The checkpoint holds the state of callbacks that this Trainer has not: {missing}. Add them to go on with their state.")
     assert trainer.hooks is not None
-    trainer.hooks.call("on_load_checkpoint", checkpoint) if False else None
     for hook in trainer.hooks.of_callbacks("on_load_checkpoint"):
         hook(checkpoint)
     for callback in trainer.callbacks:

@@ -77,7 +77,8 @@ def parse(path: Path) -> ast.Module:
 
 def _has_main(tree: ast.Module) -> bool:
     return any(
-        isinstance(node, ast.If) and {"__name__", "'__main__'"} <= {ast.unparse(part) for part in ast.walk(node.test)}
+        isinstance(node, ast.If)
+        and {"__name__", "'__main__'"} <= {ast.unparse(part) for part in ast.walk(node.test)}
         for node in tree.body
         if isinstance(node, ast.If) and isinstance(node.test, (ast.Compare, ast.BoolOp))
     )
@@ -86,7 +87,9 @@ def _has_main(tree: ast.Module) -> bool:
 def _calls_trainer(tree: ast.Module) -> bool:
     """Whether module-level code calls `trainer.fit` and the like, itself or in what it names of this file."""
     definitions = {
-        node.name: node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        node.name: node
+        for node in tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     }
     pending: list[ast.stmt] = [node for node in tree.body if node not in definitions.values()]
     while pending:
@@ -205,7 +208,9 @@ def _one_class(module: ModuleType, base: type, role: str, name: str | None, need
     if name is not None:
         named = {kind.__name__: kind for kind in own}
         if name not in named:
-            raise ScriptError(f"{file} defines no {base.__name__} {name!r}; it defines {', '.join(named) or 'none'}")
+            raise ScriptError(
+                f"{file} defines no {base.__name__} {name!r}; it defines {', '.join(named) or 'none'}"
+            )
         return named[name]
     if len(leaves) > 1:
         raise ScriptError(
@@ -223,7 +228,11 @@ def _build(path: Path, classes: dict[str, type], arguments: Sequence[str]) -> di
     except ImportError:
         raise MissingExtra("jsonargparse is missing: pip install 'litify[run]'") from None
     parser = jsonargparse.ArgumentParser(prog=f"litify run {path.name} --", exit_on_error=False)
-    parser.add_argument("--config", action=jsonargparse.ActionConfigFile, help="a YAML or JSON file of these options")
+    parser.add_argument(
+        "--config",
+        action=jsonargparse.ActionConfigFile,  # type: ignore[attr-defined]
+        help="a YAML or JSON file of these options",
+    )
     for role, kind in classes.items():
         parser.add_class_arguments(kind, role, fail_untyped=False)
     try:

@@ -56,6 +56,10 @@ def fit(job: FitJob) -> None:
         return
     if job.validation is not None and validates_in(job, state.epoch):
         job.validation.load()  # now, so that progress bars know their length
+    if state.phase is Phase.EPOCH_END:  # resumed from a checkpoint of on_train_epoch_end: what came after it is still due
+        if job.resume and state.is_last_batch and job.automatic:
+            step_lr(job, "epoch", state.epoch, plateau=True)
+        count_epoch(state)
     job.hooks.call("on_train_start")
     while True:
         train_epoch(job, state)
@@ -141,8 +145,6 @@ def start_epoch(job: FitJob, state: State) -> int:
     if state.phase in (Phase.BATCHES, Phase.BATCH_END, Phase.VALIDATED):
         return resume_epoch(job, state)
     if job.resume is not None:
-        if state.phase is Phase.EPOCH_END:
-            finish_epoch(job, state)
         restore_rng(job, "rng")
         job.resume = None
     state.batch = 0
@@ -453,5 +455,9 @@ def end_epoch(job: FitJob, state: State) -> None:
     trainer.send_metrics(results.collect()[1], step=max(0, state.batches_stepped - 1))
     results.reset()
     results.hook = None
+    count_epoch(state)
+
+
+def count_epoch(state: State) -> None:
     state.epoch += 1
     state.phase = Phase.BETWEEN

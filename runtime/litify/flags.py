@@ -37,7 +37,9 @@ def _all() -> dict[str, Any]:
     try:
         values = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{VARIABLE} holds no JSON ({error}); unset it, or start with `litify run`") from None
+        raise ValueError(
+            f"{VARIABLE} holds no JSON ({error}); unset it, or start with `litify run`"
+        ) from None
     if not isinstance(values, dict):
         raise ValueError(f"{VARIABLE} must hold a JSON object of Trainer arguments; unset it")
     return values

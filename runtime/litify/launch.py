@@ -23,7 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-STARTED_IN = os.getcwd()  # a script may change its folder before `fit`; the command line is relative to this one
+STARTED_IN = (
+    os.getcwd()
+)  # a script may change its folder before `fit`; the command line is relative to this one
 
 INTERRUPTED = 130  # 128 + SIGINT
 
@@ -53,12 +55,16 @@ def world() -> World | None:
     def number(name: str, default: int | None = None) -> int:
         text = os.environ.get(name, "" if default is None else str(default))
         if not text.isdigit():
-            raise ValueError(f"environment variable {name}={text!r} is not a number; unset RANK and WORLD_SIZE")
+            raise ValueError(
+                f"environment variable {name}={text!r} is not a number; unset RANK and WORLD_SIZE"
+            )
         return int(text)
 
     rank, size = number("RANK"), number("WORLD_SIZE")
     if not rank < size:
-        raise ValueError(f"RANK={rank} lies outside WORLD_SIZE={size}; unset both, or start with `litify run`")
+        raise ValueError(
+            f"RANK={rank} lies outside WORLD_SIZE={size}; unset both, or start with `litify run`"
+        )
     local_rank = number("LOCAL_RANK", rank)
     return World(rank, size, local_rank, number("LOCAL_WORLD_SIZE", size), number("GROUP_RANK", 0))
 
@@ -177,8 +183,12 @@ def _run_agent(processes: int, cluster: Cluster, folder: str, program: str, argu
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, launch_agent
 
-    if "LOGLEVEL" not in os.environ:  # the agent tells of each signal and failure at length; one line of ours will do
-        for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+    if (
+        "LOGLEVEL" not in os.environ
+    ):  # the agent tells of each signal and failure at length; one line of ours will do
+        for name in [
+            name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")
+        ]:
             logging.getLogger(name).setLevel(logging.CRITICAL)
     one_node = cluster.num_nodes == 1
     static = not one_node and cluster.node_rank is not None
@@ -186,7 +196,9 @@ def _run_agent(processes: int, cluster: Cluster, folder: str, program: str, argu
         min_nodes=cluster.num_nodes,
         max_nodes=cluster.num_nodes,
         nproc_per_node=processes,
-        run_id=uuid.uuid4().hex if one_node else "litify",  # agents with the same id at an endpoint are one job
+        run_id=(
+            uuid.uuid4().hex if one_node else "litify"
+        ),  # agents with the same id at an endpoint are one job
         rdzv_backend="static" if static else "c10d",
         rdzv_endpoint="localhost:0" if one_node else cluster.rdzv_endpoint,  # port 0: any free one
         rdzv_configs={"rank": cluster.node_rank} if static else {},

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from litify.commands import run as command
 from litify.discover import read
 
@@ -111,7 +110,6 @@ def test_more_gpus_than_there_are_is_refused_with_their_number(script: Path) -> 
 def test_missing_torch_names_the_extra(script: Path, tmp_path: Path) -> None:
     """An interpreter that sees litify and click, and nothing else of the environment."""
     import click
-
     import litify
 
     bare = tmp_path / "bare"
@@ -124,12 +122,16 @@ def test_missing_torch_names_the_extra(script: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, env={"PYTHONPATH": str(bare)},
     )  # fmt: skip
     assert said.returncode == 2
-    assert said.stderr.endswith("litify run: error: training needs the run extra: pip install 'litify[run]'\n"), said.stderr
+    assert said.stderr.endswith(
+        "litify run: error: training needs the run extra: pip install 'litify[run]'\n"
+    ), said.stderr
 
 
 def test_flags_that_cannot_reach_the_trainer_are_refused(script: Path) -> None:
     script.write_text("import lightning as L\nL.Trainer\nif __name__ == '__main__':\n    pass\n")
-    assert refused(script, "--max-epochs", "1").startswith("train.py takes its Trainer from lightning, which --max-epochs")
+    assert refused(script, "--max-epochs", "1").startswith(
+        "train.py takes its Trainer from lightning, which --max-epochs"
+    )
     script.write_text("import torch\nfor step in range(2): pass\n")
     assert refused(script, "--precision", "16").endswith("try `litify convert train.py`")
     assert litify_run(script).returncode == 0
@@ -145,7 +147,9 @@ def test_a_trainer_used_by_a_module_beside_the_script_is_reached(script: Path) -
 
 
 def test_dry_run_shows_processes_and_starts_nothing(script: Path) -> None:
-    result = litify_run(script, "--devices", "2", "--accelerator", "cpu", "--max_epochs", "3", "--dry-run", "--", "--lr", "1")
+    result = litify_run(
+        script, "--devices", "2", "--accelerator", "cpu", "--max_epochs", "3", "--dry-run", "--", "--lr", "1"
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout == (
         f"file       {script}, as a script\n"

@@ -63,16 +63,16 @@ def write(**sources: str) -> None:
 
 
 def test_a_copy_is_identical_and_the_users_files_are_as_before(folder: Path) -> None:
-    write(train=TRAIN, copy=TRAIN)
+    write(train=TRAIN, same=TRAIN)
     Path("net.pt").write_text("the user's own")
-    done = verify("train.py", "copy.py", "--", "--epochs", "3")
+    done = verify("train.py", "same.py", "--", "--epochs", "3")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"train\.py +6 steps +1 optimizer \(Adam\) +\d+\.\d s", lines[0])
     assert lines[2:] == ["identical: 6 optimizer steps, final weights too"]
     assert Path("net.pt").read_text() == "the user's own"
-    assert sorted(os.listdir()) == ["copy.py", "net.pt", "train.py"]
-    assert os.listdir(folder / "tmp") == []
+    assert sorted(os.listdir()) == ["net.pt", "same.py", "train.py"]
+    assert not list((folder / "tmp").glob("litify*"))
 
 
 def test_another_learning_rate_diverges_at_step_0() -> None:
@@ -223,7 +223,7 @@ def test_interrupt_ends_every_process(folder: Path, number: signal.Signals, code
     assert process.returncode == code
     assert "Traceback" not in errors
     assert processes_of(str(folder / "tmp")) == []
-    assert os.listdir(folder / "tmp") == []
+    assert not list((folder / "tmp").glob("litify*"))
 
 
 def processes_of(folder: str) -> list[int]:

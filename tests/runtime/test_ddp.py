@@ -98,8 +98,6 @@ print("rank", trainer.global_rank, "of", trainer.world_size)
 """
 
 
-
-
 def train(folder: Path, flags: str, *arguments: object) -> dict[str, Any]:
     """Run the script under `litify run` with these flags; what rank 0 wrote."""
     folder.mkdir()
@@ -116,7 +114,9 @@ def train(folder: Path, flags: str, *arguments: object) -> dict[str, Any]:
     )
     assert result.returncode == 0, result.stderr
     written: dict[str, Any] = torch.load(folder / "result.pt")
-    assert sorted(result.stdout.splitlines()) == [f"rank {rank} of {written['world']}" for rank in range(written["world"])]
+    assert sorted(result.stdout.splitlines()) == [
+        f"rank {rank} of {written['world']}" for rank in range(written["world"])
+    ]
     return written
 
 

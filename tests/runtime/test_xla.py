@@ -18,7 +18,9 @@ PYTHON = os.environ.get("LITIFY_XLA_PYTHON", "")
 pytestmark = [
     pytest.mark.xla,
     pytest.mark.slow,
-    pytest.mark.skipif(not PYTHON, reason="LITIFY_XLA_PYTHON names no Python with torch_xla (see .ci/xla_env.sh)"),
+    pytest.mark.skipif(
+        not PYTHON, reason="LITIFY_XLA_PYTHON names no Python with torch_xla (see .ci/xla_env.sh)"
+    ),
 ]
 
 # A small digits-like classifier: convolution, batch statistics, tied weights, a last batch that four cores share unevenly.
@@ -105,7 +107,9 @@ def train(folder: Path, flags: str, *arguments: str) -> dict[str, Any]:
     script.write_text(SCRIPT)
     command = [PYTHON, "-m", "litify", "run", str(script), *flags.split(), "--", str(folder), *arguments]
     virtual = {"PJRT_DEVICE": "CPU", "CPU_NUM_DEVICES": "4", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **virtual}, timeout=280)
+    result = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **virtual}, timeout=280
+    )
     assert result.returncode == 0, result.stderr
     written: dict[str, Any] = torch.load(folder / "result.pt")
     return written
@@ -130,7 +134,9 @@ def test_four_cores_take_the_steps_of_one_cpu(runs: tuple[Path, dict[str, Any], 
         assert (on_cores["weights"][name] - value).abs().max() < 1e-4, name
 
 
-def test_shared_weights_stay_shared_and_the_users_own(runs: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
+def test_shared_weights_stay_shared_and_the_users_own(
+    runs: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
     assert runs[2]["still_tied"]
 
 
@@ -141,12 +147,22 @@ def test_nothing_is_compiled_after_the_first_epoch(runs: tuple[Path, dict[str, A
     assert compiled[-1] == compiled[3], compiled
 
 
-def test_a_checkpoint_of_the_cores_loads_on_a_cpu_without_xla(runs: tuple[Path, dict[str, Any], dict[str, Any]]) -> None:
+def test_a_checkpoint_of_the_cores_loads_on_a_cpu_without_xla(
+    runs: tuple[Path, dict[str, Any], dict[str, Any]],
+) -> None:
     folder, _, on_cores = runs
     (path,) = (folder / "cores").rglob("*.ckpt")
     kept = torch.load(path, weights_only=True)
-    tensors = [value for state in kept["optimizer_states"] for slot in state["state"].values() for value in slot.values()]
-    assert all(tensor.device.type == "cpu" for tensor in (*kept["state_dict"].values(), *filter(torch.is_tensor, tensors)))
+    tensors = [
+        value
+        for state in kept["optimizer_states"]
+        for slot in state["state"].values()
+        for value in slot.values()
+    ]
+    assert all(
+        tensor.device.type == "cpu"
+        for tensor in (*kept["state_dict"].values(), *filter(torch.is_tensor, tensors))
+    )
     for name, value in on_cores["weights"].items():
         assert torch.equal(kept["state_dict"][name], value)
     on_cpu = train(folder / "resumed", f"--accelerator cpu --max-epochs 4 --ckpt-path {path}")
@@ -167,4 +183,6 @@ def test_a_number_of_cores_that_is_not_to_be_had_is_said(tmp_path: Path) -> None
     command = [PYTHON, "-m", "litify", "run", str(script), "--tpu-cores", "3"]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2
-    assert result.stderr.endswith("error: --tpu-cores 3: this machine has 4 TPU core(s); take all of them, or 1\n"), result.stderr
+    assert result.stderr.endswith(
+        "error: --tpu-cores 3: this machine has 4 TPU core(s); take all of them, or 1\n"
+    ), result.stderr

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from litify_linter.reading.scopes import Function
 
 from litify_converter.ir import Item, Moved, New, Plan, Scope
+from litify_converter.lifetimes import edited
 from litify_converter.read import Script
 
 
@@ -43,11 +44,11 @@ def hook_items(plan: Plan, *names: str) -> Iterator[tuple[str, Item]]:
                 yield name, item
 
 
-def code_of(item: Item) -> tuple[Scope, list[ast.stmt]]:
-    """An item as statements and the scope of their names."""
+def code_of(item: Item, plan: Plan) -> tuple[Scope, list[ast.stmt]]:
+    """An item as the plan leaves it: statements, and the scope of their names."""
     match item:
         case Moved(scope, statement):
-            return scope, [statement]
+            return scope, edited(statement, plan)
         case New(scope, text):
             return scope, ast.parse(text).body
     return item.value_scope, [ast.Expr(item.value)]

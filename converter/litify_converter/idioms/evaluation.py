@@ -43,7 +43,7 @@ class Evaluation(Idiom):
         end = plan.hooks.get("on_train_epoch_end")
         if end is None or plan.nest.epochs.statement is None:
             return False
-        found = _find(script, end.items)
+        found = _find(script, plan, end.items)
         if found is None:
             return False
         loop = _batch_loop(script, found)
@@ -67,7 +67,7 @@ class Evaluation(Idiom):
     def _put(self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]) -> None:
         assert loop.source is not None and loop.target is not None
         plan.val_source = (found.scope, loop.source)
-        plan.batch_targets.append(loop.target)
+        plan.eval_loops.append(loop)
         end = plan.hooks["on_train_epoch_end"]
         end.items[found.first : found.last + 1] = []
         hooks = [
@@ -87,7 +87,7 @@ class Evaluation(Idiom):
 
     def _check(self, script: Script, plan: Plan, found: _Evaluation, loop: BatchLoop, end: list[Item]) -> None:
         for item in end[: found.first]:
-            scope, statements = code_of(item)
+            scope, statements = code_of(item, plan)
             if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
                 raise Unproven("what stands before the evaluation would run after it", statements[0])
         variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
@@ -116,7 +116,7 @@ class Evaluation(Idiom):
             raise Unproven("the evaluation runs over the training data", loop.statement)
 
 
-def _find(script: Script, items: list[Item]) -> _Evaluation | None:
+def _find(script: Script, plan: Plan, items: list[Item]) -> _Evaluation | None:
     """The first evaluation among the items of on_train_epoch_end."""
     for at, item in enumerate(items):
         if not isinstance(item, Moved):
@@ -124,9 +124,9 @@ def _find(script: Script, items: list[Item]) -> _Evaluation | None:
         call = _only_call(item.statement)
         function = script.roles.callee(call, item.scope) if call is not None else None
         if call is not None and function is not None and _loops_over_loader(script, function.body, function):
-            return _from_function(script, at, Call(item.statement, call, item.scope, function))
+            return _from_function(script, plan, at, Call(item.statement, call, item.scope, function))
         if _is_mode(script, item, "eval"):
-            return _inline(script, items, at)
+            return _inline(script, plan, items, at)
     return None
 
 
@@ -137,7 +137,7 @@ def _only_call(statement: ast.stmt) -> ast.Call | None:
     return None
 
 
-def _from_function(script: Script, at: int, call: Call) -> _Evaluation:
+def _from_function(script: Script, plan: Plan, at: int, call: Call) -> _Evaluation:
     function = call.function
     if function in script.roles.owner or function not in script.tree.body:
         raise Unproven("the evaluation is a method or a nested function", function)
@@ -152,7 +152,7 @@ def _from_function(script: Script, at: int, call: Call) -> _Evaluation:
         result = body[-1].value
         body = body[:-1]
     flat = _flatten(script, [Moved(function, s) for s in body])
-    before, loop, after = _split(script, flat)
+    before, loop, after = _split(script, plan, flat)
     return _Evaluation(
         at,
         at,
@@ -164,7 +164,7 @@ def _from_function(script: Script, at: int, call: Call) -> _Evaluation:
     )
 
 
-def _inline(script: Script, items: list[Item], at: int) -> _Evaluation:
+def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluation:
     """From `model.eval()` over the loop to the last statement that only looks at its results."""
     item = items[at]
     assert isinstance(item, Moved)
@@ -176,7 +176,7 @@ def _inline(script: Script, items: list[Item], at: int) -> _Evaluation:
     while last + 1 < len(items) and isinstance(items[last + 1], Moved) and _prints(items[last + 1]):
         last += 1
     flat = _flatten(script, items[at : last + 1])
-    before, loop, after = _split(script, flat)
+    before, loop, after = _split(script, plan, flat)
     return _Evaluation(at, last, before, loop, item.scope, after, None)
 
 
@@ -215,7 +215,7 @@ def _is_no_grad(script: Script, node: ast.expr) -> bool:
     return script.imports.resolve(callee) in NO_GRAD
 
 
-def _split(script: Script, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
+def _split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
     loops = [i for i in items if isinstance(i, Moved) and isinstance(i.statement, ast.For) and _has_loop(script, i)]
     if len(loops) != 1:
         node = items[0].statement if items and isinstance(items[0], Moved) else None
@@ -224,7 +224,7 @@ def _split(script: Script, items: list[Item]) -> tuple[list[Item], ast.For, list
     loop = loops[0].statement
     assert isinstance(loop, ast.For)
     for item in items:
-        scope, statements = code_of(item)
+        scope, statements = code_of(item, plan)
         for node in walk_scope(statements):
             if isinstance(node, ast.Return | ast.Yield):
                 raise Unproven("the evaluation returns from its middle", node)

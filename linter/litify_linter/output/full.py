@@ -32,7 +32,9 @@ def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
     width = len(str(finding.line))
     bar = paint("|", "blue", colour)
     margin = f"{'':{width}} {bar}"
-    code = [f"{paint(f'{n:>{width}}', 'blue', colour)} {bar} {_clean(text)[:WIDTH]}".rstrip() for n, text in shown]
+    code = [
+        f"{paint(f'{n:>{width}}', 'blue', colour)} {bar} {_clean(text)[:WIDTH]}".rstrip() for n, text in shown
+    ]
     text = shown[-1][1]
     end = finding.end_column if finding.end_line == finding.line else len(text) + 1
     before = _columns(text[: finding.column - 1])
@@ -40,7 +42,10 @@ def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
     if before >= WIDTH:
         return "\n".join([margin, *code]) + "\n"
     caret = paint("^" * min(length, WIDTH - before), "red", colour)
-    return "\n".join([margin, *code, f"{margin} {' ' * before}{caret} {paint(finding.code, 'red', colour)}"]) + "\n"
+    return (
+        "\n".join([margin, *code, f"{margin} {' ' * before}{caret} {paint(finding.code, 'red', colour)}"])
+        + "\n"
+    )
 
 
 def _clean(text: str) -> str:
@@ -52,5 +57,6 @@ def _columns(text: str) -> int:
     """How many terminal columns a text takes: East Asian characters take two, combining marks none."""
     if text.isascii():
         return len(text)
-    wide = sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text)
-    return wide
+    return sum(
+        2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in text
+    )

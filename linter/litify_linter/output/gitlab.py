@@ -21,7 +21,9 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
             # Without the line: a finding that only moved is the same one. The count tells equals apart.
             identity = f"{file.path}:{f.code}:{f.message}"
             seen[identity] += 1
-            fingerprint = hashlib.sha256(f"{identity}:{seen[identity]}".encode(errors="surrogatepass")).hexdigest()
+            fingerprint = hashlib.sha256(
+                f"{identity}:{seen[identity]}".encode(errors="surrogatepass")
+            ).hexdigest()
             positions = {
                 "begin": {"line": f.line, "column": f.column},
                 "end": {"line": f.end_line, "column": f.end_column},

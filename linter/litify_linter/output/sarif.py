@@ -52,7 +52,12 @@ def _description(code: str) -> dict[str, Any]:
     if rule is None:  # E901, E902
         return {"id": code}
     what, why, _ = rule.documentation()
-    return {"id": code, "name": rule.name, "shortDescription": {"text": what}, "fullDescription": {"text": why}}
+    return {
+        "id": code,
+        "name": rule.name,
+        "shortDescription": {"text": what},
+        "fullDescription": {"text": why},
+    }
 
 
 def _uri(path: str) -> str:

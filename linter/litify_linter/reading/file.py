@@ -23,7 +23,21 @@ from litify_linter.reading.source import Source
 _ENTERED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 # Fields that hold no expression or statement: skipping them saves a third of the walk.
 _NO_CHILDREN = frozenset(
-    {"ctx", "op", "ops", "id", "attr", "arg", "level", "module", "lineno", "type_comment", "type_ignores", "kind", "simple"}
+    {
+        "ctx",
+        "op",
+        "ops",
+        "id",
+        "attr",
+        "arg",
+        "level",
+        "module",
+        "lineno",
+        "type_comment",
+        "type_ignores",
+        "kind",
+        "simple",
+    }
 )
 _LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
 
@@ -66,7 +80,9 @@ class Place:
     def in_strategy(self) -> bool:
         """Whether the node stands in a strategy or a cluster environment of its own, which do by hand what they are for."""
         bases = [self.resolve(base) or "" for base in (self.cls.bases if self.cls is not None else ())]
-        return any(package_of(base) and base.endswith(("Strategy", "Environment", "Plugin")) for base in bases)
+        return any(
+            package_of(base) and base.endswith(("Strategy", "Environment", "Plugin")) for base in bases
+        )
 
     def guarded(self, node: ast.AST, words: set[str]) -> bool:
         """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes."""
@@ -96,12 +112,16 @@ class File:
         self.lines = source.lines
         self.tree = source.tree
         self.nodes: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}
-        self.in_hooks: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}  # in methods of Lightning classes
+        self.in_hooks: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = (
+            {}
+        )  # in methods of Lightning classes
         self.nodes[ast.Module] = [(self.tree, Place(self, None, self.tree))]
         self._assigned: dict[ast.AST, dict[str, list[ast.expr]]] = {}
         places = self._walk()
         self.imports = Imports(source.tree)
-        stars = [n for n in self._all(ast.ImportFrom) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"]
+        stars = [
+            n for n in self._all(ast.ImportFrom) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
+        ]
         self.names = LightningNames(self.imports, stars)
         every = [n for n in self._all(ast.ClassDef) if isinstance(n, ast.ClassDef)]
         self.classes = {cls.name: cls for cls in every}
@@ -133,7 +153,9 @@ class File:
     @functools.cached_property
     def keywords_used(self) -> frozenset[str]:
         """Every `y` of an `f(y=...)` in the file."""
-        return frozenset(node.arg for node in self._all(ast.keyword) if isinstance(node, ast.keyword) and node.arg)
+        return frozenset(
+            node.arg for node in self._all(ast.keyword) if isinstance(node, ast.keyword) and node.arg
+        )
 
     def is_plain(self, cls: ast.ClassDef) -> bool:
         """Whether all a class inherits from stands in this file, and none of it is torch's: it is no module."""
@@ -193,7 +215,9 @@ class File:
                 value = getattr(node, name, None)
                 # Decorators are evaluated outside, yet a reader counts them to what they decorate.
                 if isinstance(value, list):
-                    stack.extend([(v, inner) for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)])
+                    stack.extend(
+                        [(v, inner) for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)]
+                    )
                 elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
                     stack.append((value, inner))
         return places

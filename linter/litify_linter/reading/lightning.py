@@ -38,7 +38,7 @@ HOOK_ARGUMENTS: Mapping[str, int] = {
     "on_validation_model_zero_grad": 0,
     **{f"{stage}_step": 3 for stage in ("validation", "test", "predict")},
     "training_step": 2,
-    **{loader: 0 for loader in LOADERS},
+    **dict.fromkeys(LOADERS, 0),
     "on_before_zero_grad": 1,
     "on_before_backward": 1,
     "on_after_backward": 0,

@@ -15,7 +15,9 @@ from litify_linter.reading.scopes import Function, parameters, walk_scope
 if TYPE_CHECKING:
     from litify_linter.reading.file import Place
 
-_OPTIMIZER_NAME = re.compile(r"(?:^|_)(?:opt|optim|optims|optimizers?|optimisers?)(?:[a-z]?\d*)(?:_|$)", re.IGNORECASE)
+_OPTIMIZER_NAME = re.compile(
+    r"(?:^|_)(?:opt|optim|optims|optimizers?|optimisers?)(?:[a-z]?\d*)(?:_|$)", re.IGNORECASE
+)
 _DEVICE_NAME = re.compile(r"(?:^|_)(?:device|dev|devices|gpu)(?:_|\d*$)", re.IGNORECASE)
 _ACCELERATOR = re.compile(r"(?:cuda|mps|xpu|xla|tpu|hip|gpu)(?::\d+)?")
 _SETTINGS = frozenset({"args", "hparams", "config", "cfg", "conf", "opt", "opts", "params", "flags", "FLAGS"})
@@ -46,7 +48,9 @@ def assignments(scope: Function | ast.Module) -> Iterator[tuple[str, ast.expr]]:
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
                     yield from _bound(target, value)
-            case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(target=target, value=value):
+            case ast.AnnAssign(target=target, value=ast.expr() as value) | ast.NamedExpr(
+                target=target, value=value
+            ):
                 yield from _bound(target, value)
             case ast.For(target=target, iter=value):
                 yield from _bound(target, value)
@@ -121,7 +125,9 @@ def is_fixed_device(node: ast.expr, here: Place, depth: int = 4) -> bool:
             if any(is_fixed_device(value, here, depth - 1) for value in values if depth > 0):
                 return True
             # A device from elsewhere: `from settings import device`, or `device = pick_device()` in the module.
-            unknown = scope is None or (isinstance(scope, ast.Module) and all(isinstance(v, ast.Call) for v in values))
+            unknown = scope is None or (
+                isinstance(scope, ast.Module) and all(isinstance(v, ast.Call) for v in values)
+            )
             return unknown and _DEVICE_NAME.search(name) is not None
         case ast.Attribute(value=inner, attr=attr):
             holder = (dotted(inner) or "").rpartition(".")[2]
@@ -169,7 +175,9 @@ def is_stranger(node: ast.expr, here: Place, depth: int = 4) -> bool:
         case ast.Attribute(value=inner):
             value = _self_value(node, here)
             if value is None:
-                return not (isinstance(inner, ast.Name) and inner.id == "self") and is_stranger(inner, here, depth)
+                return not (isinstance(inner, ast.Name) and inner.id == "self") and is_stranger(
+                    inner, here, depth
+                )
             if isinstance(value, ast.Call) and _is_foreign_call(value, here):
                 return not _used_as_module(node.attr, here)
             return depth > 0 and is_stranger(value, here, depth - 1)
@@ -199,6 +207,6 @@ def _used_as_module(attribute: str, here: Place) -> bool:
                 return True
             case ast.Attribute(
                 value=ast.Attribute(value=ast.Name(id="self"), attr=name), attr="parameters" | "state_dict"
-            ) if name == attribute:
+            ) if (name == attribute):
                 return True
     return False

@@ -9,14 +9,22 @@ from dataclasses import dataclass, field
 
 from litify_linter.reading.file import File
 from litify_linter.reading.imports import dotted
-from litify_linter.reading.scopes import Function, parameters
+from litify_linter.reading.scopes import Function
 
 Loop = ast.For | ast.AsyncFor | ast.While
 BACKWARD, UPDATE = "backward", "update"
 _BOTH = frozenset({BACKWARD, UPDATE})
 _OPTIMIZER = re.compile(r"opt|scaler|sgd|adam|solver", re.IGNORECASE)
 # Loops under these libraries have their engineering taken care of.
-_OTHER_TRAINERS = ("accelerate", "deepspeed", "colossalai", "lightning.fabric", "lightning_fabric", "ignite", "pytorch_lightning.lite")
+_OTHER_TRAINERS = (
+    "accelerate",
+    "deepspeed",
+    "colossalai",
+    "lightning.fabric",
+    "lightning_fabric",
+    "ignite",
+    "pytorch_lightning.lite",
+)
 _OTHER_TRAINER_NAMES = frozenset({"accelerator", "fabric"})
 
 
@@ -26,8 +34,12 @@ class _Scope:
 
     node: ast.AST
     owner: ast.ClassDef | None = None  # the class it is a method of
-    does: dict[int, set[str]] = field(default_factory=dict)  # index of an outermost loop, or -1 -> what happens there
-    calls: dict[int, set[str]] = field(default_factory=dict)  # the same -> names of functions and methods called
+    does: dict[int, set[str]] = field(
+        default_factory=dict
+    )  # index of an outermost loop, or -1 -> what happens there
+    calls: dict[int, set[str]] = field(
+        default_factory=dict
+    )  # the same -> names of functions and methods called
     loops: list[Loop] = field(default_factory=list)  # outermost loops
 
 
@@ -36,7 +48,9 @@ def training_loops(file: File) -> list[Loop]:
 
     A loop whose training happens in a loop of a function it calls is left out in favour of that loop.
     """
-    if any(name.startswith(_OTHER_TRAINERS) or name.endswith(".Fabric") for name in file.imports.names.values()):
+    if any(
+        name.startswith(_OTHER_TRAINERS) or name.endswith(".Fabric") for name in file.imports.names.values()
+    ):
         return []
     scopes = _scopes(file)
     by_name: dict[str, list[_Scope]] = {}
@@ -68,7 +82,10 @@ class _Reach:
         """Whether a loop in one of the functions called is itself a training loop, all of the step in it."""
         below = self._below(scope.calls.get(index, set()), scope)
         return any(
-            self.of_loop(callee, inner) >= _BOTH for callee in below if callee is not scope for inner in range(len(callee.loops))
+            self.of_loop(callee, inner) >= _BOTH
+            for callee in below
+            if callee is not scope
+            for inner in range(len(callee.loops))
         )
 
     def _below(self, names: Iterable[str], start: _Scope) -> list[_Scope]:
@@ -131,7 +148,9 @@ def _happens(node: ast.AST, scope: _Scope, file: File) -> str | None:
             return None if _OTHER_TRAINER_NAMES & set((dotted(target) or "").split(".")) else BACKWARD
         case ast.Call(func=ast.Attribute(value=target, attr="step"), args=args, keywords=keywords):
             return UPDATE if _steps_optimizer(target, args, keywords) else None
-        case ast.Call(func=ast.Attribute(attr="add_" | "sub_" | "sub" | "add" | "copy_"), args=args, keywords=keywords):
+        case ast.Call(
+            func=ast.Attribute(attr="add_" | "sub_" | "sub" | "add" | "copy_"), args=args, keywords=keywords
+        ):
             return UPDATE if any(_reads_grad(a) for a in [*args, *(k.value for k in keywords)]) else None
         case ast.Assign(targets=[target], value=value) | ast.AugAssign(target=target, value=value):
             is_weight = isinstance(target, ast.Name | ast.Attribute) and not _reads_grad(target)

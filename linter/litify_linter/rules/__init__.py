@@ -31,9 +31,11 @@ def all_rules() -> tuple[Rule, ...]:
         found += [
             value()
             for value in contents.values()
-            if isinstance(value, type) and issubclass(value, Rule) and value.__module__ == f"{__name__}.{module.name}"
+            if isinstance(value, type)
+            and issubclass(value, Rule)
+            and value.__module__ == f"{__name__}.{module.name}"
         ]
-    return tuple(sorted((rule for rule in found if hasattr(rule, "code")), key=lambda rule: rule.code))
+    return tuple(sorted(found, key=lambda rule: rule.code))
 
 
 def find_rule(word: str) -> Rule | None:

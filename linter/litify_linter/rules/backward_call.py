@@ -80,7 +80,9 @@ class BackwardCall(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="backward") as function, args=args):
                 own = isinstance(target, ast.Name) and target.id == here.self_name
-                of_object = isinstance(target, ast.Attribute) and bool(args)  # self.hmm.backward(observations)
+                of_object = isinstance(target, ast.Attribute) and bool(
+                    args
+                )  # self.hmm.backward(observations)
                 if not own and not of_object and not _is_super(target):
                     yield self.found(node, here, call=ast.unparse(function))
 

@@ -4,14 +4,19 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import HOOKS, STEPS
+from litify_linter.reading.lightning import HOOKS
 from litify_linter.reading.objects import from_batch, is_fixed_device, is_stranger
 from litify_linter.rule import Example, Finding, Rule
 
-
 # Hooks whose very purpose is to move things, or to bring back what was saved elsewhere.
 MOVERS = frozenset(
-    {"transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer", "on_load_checkpoint", "on_save_checkpoint"}
+    {
+        "transfer_batch_to_device",
+        "on_before_batch_transfer",
+        "on_after_batch_transfer",
+        "on_load_checkpoint",
+        "on_save_checkpoint",
+    }
 )
 
 

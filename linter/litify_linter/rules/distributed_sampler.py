@@ -48,7 +48,8 @@ class DistributedSamplerCall(Rule):
         """A call of torch's DistributedSampler, unless the file switches the Trainer's own off."""
         if not isinstance(node, ast.Call) or here.in_strategy:
             return
+        if here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp"}:
+            return
         name = here.resolve(node.func) or ""
         if name.startswith("torch.utils.data.") and name.endswith(".DistributedSampler"):
-            if not here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp"}:
-                yield self.found(node, here)
+            yield self.found(node, here)

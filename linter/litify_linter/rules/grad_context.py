@@ -7,8 +7,9 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import EVALUATION_HOOKS
 from litify_linter.rule import Example, Finding, Rule
 
-
-CONTEXTS = frozenset({"torch.no_grad", "torch.autograd.no_grad", "torch.inference_mode", "torch.set_grad_enabled"})
+CONTEXTS = frozenset(
+    {"torch.no_grad", "torch.autograd.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
+)
 
 
 class GradContext(Rule):
@@ -87,7 +88,9 @@ class GradContext(Rule):
         name = here.resolve(node.func)
         if name not in CONTEXTS:
             return
-        argument = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "mode"), None)
+        argument = (
+            node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "mode"), None)
+        )
         value = argument.value if isinstance(argument, ast.Constant) else argument
         turns_off = value is False if name == "torch.set_grad_enabled" else value is None or value is True
         if turns_off:

@@ -51,5 +51,7 @@ class HardCodedDevice(Rule):
             yield self.found(node, here, text=f"{name}()")
         for keyword in node.keywords:
             match keyword:
-                case ast.keyword(arg="device", value=ast.Constant(value=str(text))) if text.startswith(("cuda", "mps")):
+                case ast.keyword(arg="device", value=ast.Constant(value=str(text))) if text.startswith(
+                    ("cuda", "mps")
+                ):
                     yield self.found(node, here, text=f'device="{text}"')

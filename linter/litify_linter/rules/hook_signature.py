@@ -58,15 +58,22 @@ class HookSignature(Rule):
             return
         for name in HOOK_ARGUMENTS.keys() & cls.methods.keys():
             method = cls.methods[name]
-            if any(isinstance(d, ast.Name) and d.id in {"staticmethod", "classmethod"} for d in method.decorator_list):
+            if any(
+                isinstance(d, ast.Name) and d.id in {"staticmethod", "classmethod"}
+                for d in method.decorator_list
+            ):
                 continue
             required = _required(method)
             gets = HOOK_ARGUMENTS[name]
             if len(required) > gets:
                 extra = ", ".join(f"`{parameter}`" for parameter in required[gets:])
-                yield self.found(method, here, hook=name, has=len(required), gets=gets, advice=f"; remove {extra}")
+                yield self.found(
+                    method, here, hook=name, has=len(required), gets=gets, advice=f"; remove {extra}"
+                )
             elif name in STEPS and not _takes_batch(method):
-                yield self.found(method, here, hook=name, has="no", gets="a batch", advice="; add `batch, batch_idx`")
+                yield self.found(
+                    method, here, hook=name, has="no", gets="a batch", advice="; add `batch, batch_idx`"
+                )
 
 
 def _required(method: Function) -> list[str]:
@@ -80,4 +87,8 @@ def _required(method: Function) -> list[str]:
 
 def _takes_batch(method: Function) -> bool:
     args = method.args
-    return len([*args.posonlyargs, *args.args]) > 1 or args.vararg is not None or bool(args.kwonlyargs or args.kwarg)
+    return (
+        len([*args.posonlyargs, *args.args]) > 1
+        or args.vararg is not None
+        or bool(args.kwonlyargs or args.kwarg)
+    )

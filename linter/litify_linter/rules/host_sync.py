@@ -54,13 +54,17 @@ class HostSync(Rule):
         if not here.automatic:
             return
         match node:
-            case ast.Call(func=ast.Attribute(value=target, attr="item" | "cpu" | "numpy" | "tolist" as method), args=[]):
+            case ast.Call(
+                func=ast.Attribute(value=target, attr="item" | "cpu" | "numpy" | "tolist" as method), args=[]
+            ):
                 call = f".{method}()"
             case ast.Call(func=ast.Attribute(value=target, attr="to"), args=[ast.Constant(value="cpu")]):
                 call = '.to("cpu")'
             case _:
                 return
-        if _on_host(target, here) or here.guarded(node, {"batch_idx", "global_step", "step", "log_every_n_steps"}):
+        if _on_host(target, here) or here.guarded(
+            node, {"batch_idx", "global_step", "step", "log_every_n_steps"}
+        ):
             return
         yield self.found(node, here, call=call)
 
@@ -70,8 +74,20 @@ def _on_host(node: ast.expr, here: Place) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(attr="cpu" | "numpy" | "tolist" | "item")):
             return True
-        case ast.Call(func=function, keywords=keywords) if (here.resolve(function) or "").startswith(("torch.", "numpy.")):
-            made = {"rand", "randn", "randint", "randperm", "tensor", "zeros", "ones", "arange", "multinomial"}
+        case ast.Call(func=function, keywords=keywords) if (here.resolve(function) or "").startswith(
+            ("torch.", "numpy.")
+        ):
+            made = {
+                "rand",
+                "randn",
+                "randint",
+                "randperm",
+                "tensor",
+                "zeros",
+                "ones",
+                "arange",
+                "multinomial",
+            }
             known = function.attr in made if isinstance(function, ast.Attribute) else False
             from_numpy = (here.resolve(function) or "").startswith("numpy.")
             return from_numpy or (known and not any(k.arg == "device" for k in keywords))

@@ -57,7 +57,9 @@ class KeptGraph(Rule):
                 args=[ast.Name(id=kept)],
             ):
                 pass
-            case ast.AugAssign(target=ast.Attribute(value=ast.Name(id=owner)) as target, value=ast.Name(id=kept)):
+            case ast.AugAssign(
+                target=ast.Attribute(value=ast.Name(id=owner)) as target, value=ast.Name(id=kept)
+            ):
                 pass
             case _:
                 return

@@ -18,7 +18,9 @@ class ManualGradientClipping(Rule):
     """
 
     code, name = "LIT205", "manual-gradient-clipping"
-    message = "`{call}` in a training step clips before the gradients exist; use `Trainer(gradient_clip_val=...)`"
+    message = (
+        "`{call}` in a training step clips before the gradients exist; use `Trainer(gradient_clip_val=...)`"
+    )
     visits = (ast.Call,)
     hooks = frozenset({"training_step"})
     follow_calls = True

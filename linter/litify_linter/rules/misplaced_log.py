@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
-
 # Where `self.log` raises: no loop is running whose results it could join (Lightning 2.6, _FxValidator).
 OUTSIDE_LOOPS = frozenset(
     {

@@ -7,7 +7,6 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS, MODULE
 from litify_linter.rule import Example, Finding, Rule
 
-
 # What people write for a hook from memory, beside plain typing mistakes.
 MISTAKEN = {
     "train_step": "training_step",
@@ -82,7 +81,12 @@ class MisspeltHook(Rule):
         if cls is None or cls.kind != MODULE:
             return
         for name, method in cls.methods.items():
-            if name in HOOKS or name.startswith("_") or method.decorator_list or name in here.file.attributes_read:
+            if (
+                name in HOOKS
+                or name.startswith("_")
+                or method.decorator_list
+                or name in here.file.attributes_read
+            ):
                 continue
             hook = MISTAKEN.get(name) or next((h for h in sorted(HOOKS) if _is_slip(name, h)), None)
             if hook is not None and not any(_defines(ancestor, hook) for ancestor in cls.lineage):

@@ -78,8 +78,12 @@ class ModeSwitch(Rule):
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """`self.train()`, `self.x.eval()`, `self.x.train(False)`; in an automatic training_step nothing of `x.eval()`."""
         match node:
-            case ast.Call(func=ast.Attribute(value=target, attr="train" | "eval" as mode), args=args, keywords=[]):
-                if len(args) > 1 or (args and not (isinstance(args[0], ast.Constant) and isinstance(args[0].value, bool))):
+            case ast.Call(
+                func=ast.Attribute(value=target, attr="train" | "eval" as mode), args=args, keywords=[]
+            ):
+                if len(args) > 1 or (
+                    args and not (isinstance(args[0], ast.Constant) and isinstance(args[0].value, bool))
+                ):
                     return
                 is_self = isinstance(target, ast.Name) and target.id == here.self_name
                 if not is_self and (_root(target) != here.self_name or is_stranger(target, here)):

@@ -7,7 +7,6 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import CALLBACK
 from litify_linter.rule import Example, Finding, Rule
 
-
 WRAPPERS = frozenset({"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"})
 
 

@@ -7,11 +7,11 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import MODULE
 from litify_linter.rule import Example, Finding, Rule
 
-
-CONTAINERS = frozenset({"ModuleList", "ModuleDict", "Sequential"})
 # Layers that own parameters or buffers; a list of activations or losses does no harm.
-WITH_STATE = ("Linear", "Bilinear", "Conv", "BatchNorm", "InstanceNorm", "GroupNorm", "LayerNorm", "RMSNorm", "Embedding")
-WITH_STATE += ("RNN", "LSTM", "GRU", "Transformer", "MultiheadAttention", "PReLU", "LazyLinear", "LazyConv", *CONTAINERS)
+WITH_STATE = tuple(
+    "Linear Bilinear Conv BatchNorm InstanceNorm GroupNorm LayerNorm RMSNorm Embedding RNN LSTM GRU Transformer "  # noqa: SIM905
+    "MultiheadAttention PReLU LazyLinear LazyConv ModuleList ModuleDict Sequential".split()
+)
 
 
 class PlainModuleList(Rule):
@@ -133,8 +133,11 @@ def _appended(cls: ast.ClassDef, attribute: str) -> Iterable[ast.expr]:
     for node in ast.walk(cls):
         match node:
             case ast.Call(
-                func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"), attr=name), attr="append"), args=[element]
-            ) if name == attribute:
+                func=ast.Attribute(value=ast.Attribute(value=ast.Name(id="self"), attr=name), attr="append"),
+                args=[element],
+            ) if (
+                name == attribute
+            ):
                 yield element
 
 
@@ -144,14 +147,25 @@ def _handed_on(cls: ast.ClassDef, attribute: str) -> bool:
         if isinstance(node, ast.Call):
             for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                 inner = argument.value if isinstance(argument, ast.Starred) else argument
-                if isinstance(inner, ast.Attribute) and inner.attr == attribute and not _is_builtin(node.func):
+                if (
+                    isinstance(inner, ast.Attribute)
+                    and inner.attr == attribute
+                    and not _is_builtin(node.func)
+                ):
                     return True
     return False
 
 
 def _is_builtin(function: ast.expr) -> bool:
     """enumerate(self.layers), len(self.layers), zip(...) only look at the list."""
-    return isinstance(function, ast.Name) and function.id in {"enumerate", "len", "zip", "reversed", "range", "print"}
+    return isinstance(function, ast.Name) and function.id in {
+        "enumerate",
+        "len",
+        "zip",
+        "reversed",
+        "range",
+        "print",
+    }
 
 
 def _has_state(element: ast.expr, here: Place) -> bool:

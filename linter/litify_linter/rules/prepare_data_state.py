@@ -53,5 +53,7 @@ class PrepareDataState(Rule):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in [part for t in targets if t is not None for part in ast.walk(t)]:
             match target:
-                case ast.Attribute(value=ast.Name(id=owner), attr=attribute, ctx=ast.Store()) if owner == here.self_name:
+                case ast.Attribute(value=ast.Name(id=owner), attr=attribute, ctx=ast.Store()) if (
+                    owner == here.self_name
+                ):
                     yield self.found(target, here, attribute=attribute)

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
-
 CALLS = frozenset(
     {
         "torch.distributed.init_process_group",

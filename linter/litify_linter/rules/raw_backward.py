@@ -63,9 +63,13 @@ class RawBackward(Rule):
         if here.automatic:
             return
         match node:
-            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="scale")), attr="backward")):
+            case ast.Call(
+                func=ast.Attribute(value=ast.Call(func=ast.Attribute(attr="scale")), attr="backward")
+            ):
                 return
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="backward")) if name == here.self_name:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="backward")) if (
+                name == here.self_name
+            ):
                 return
             case ast.Call(func=ast.Attribute(value=ast.Attribute(), attr="backward"), args=[_, *_]):
                 return  # self.hmm.backward(observations)

@@ -7,7 +7,6 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import CALLBACK, MODULE
 from litify_linter.rule import Example, Finding, Rule
 
-
 # Hook that Lightning 2.0 removed -> what to use.
 REMOVED = {
     "training_epoch_end": "on_train_epoch_end",
@@ -94,5 +93,6 @@ class RemovedHook(Rule):
 
 def _called(cls: ast.ClassDef, name: str) -> bool:
     return any(
-        isinstance(n, ast.Attribute) and n.attr == name and isinstance(n.value, ast.Name) for n in ast.walk(cls)
+        isinstance(n, ast.Attribute) and n.attr == name and isinstance(n.value, ast.Name)
+        for n in ast.walk(cls)
     )

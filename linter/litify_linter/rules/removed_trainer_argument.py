@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
-
 # Argument of Trainer in 1.x that 2.0 removed -> what to write instead.
 REMOVED = {
     "gpus": 'accelerator="gpu", devices=...',

@@ -84,7 +84,10 @@ def _is_stub(body: list[ast.stmt]) -> bool:
     """Nothing but documentation, `pass`, `...`, or an exception at the end."""
     if isinstance(body[-1], ast.Raise):
         return True
-    return all(isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant)) for s in body)
+    return all(
+        isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        for s in body
+    )
 
 
 def _has_value(node: ast.Return | ast.Yield) -> bool:

@@ -4,7 +4,6 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
-from litify_linter.reading.scopes import Function
 from litify_linter.rule import Example, Finding, Rule
 
 

@@ -45,6 +45,7 @@ class UnsafeLoad(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call of torch.load without the argument, nor with `**` arguments that may hold it."""
-        if isinstance(node, ast.Call) and here.resolve(node.func) in {"torch.load", "torch.serialization.load"}:
-            if not any(keyword.arg in {"weights_only", None} for keyword in node.keywords):
-                yield self.found(node, here)
+        if not isinstance(node, ast.Call) or any(k.arg in {"weights_only", None} for k in node.keywords):
+            return
+        if here.resolve(node.func) in {"torch.load", "torch.serialization.load"}:
+            yield self.found(node, here)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from glob import glob
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -38,11 +39,6 @@ class XLAAccelerator(Accelerator):
             return 0
         return int(torch_xla().runtime.global_runtime_device_count())
 
-    @classmethod
-    def require(cls) -> None:
-        """Say what is missing, when something is. Raises as `torch_xla` does."""
-        torch_xla()
-
     def device(self, index: int) -> torch.device:
         return torch.device("xla", index)
 
@@ -70,14 +66,15 @@ def torch_xla() -> Any:
     """
     if find_spec("torch_xla") is None:
         raise MissingExtra("training on TPU needs the tpu extra: pip install 'litify[tpu]'")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # else XLA's compiler warns of its own plans at every graph
+    os.environ.setdefault(
+        "TF_CPP_MIN_LOG_LEVEL", "2"
+    )  # else XLA's compiler warns of its own plans at every graph
     try:
-        import torch_xla
-        import torch_xla.distributed.spmd
-        import torch_xla.runtime
+        for module in ("torch_xla.runtime", "torch_xla.distributed.spmd"):
+            import_module(module)
     except ImportError as error:
         raise MisconfigurationException(
             f"torch_xla {version('torch_xla')} does not load with torch {torch.__version__}: install the two in the same version "
             f"({str(error).splitlines()[0][:120]})"
         ) from error
-    return torch_xla
+    return import_module("torch_xla")

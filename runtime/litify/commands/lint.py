@@ -20,16 +20,30 @@ FORMATS = ("full", "concise", "github", "gitlab", "json", "junit", "sarif")
 
 @click.command(epilog="Example: litify lint . --select LIT1,LIT901 --output-format concise")
 @click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--select", metavar="CODES", help="Run only these rules: LIT101, a family LIT1, a name, or ALL.")
+@click.option(
+    "--select", metavar="CODES", help="Run only these rules: LIT101, a family LIT1, a name, or ALL."
+)
 @click.option("--extend-select", metavar="CODES", help="Run these rules as well.")
 @click.option("--ignore", metavar="CODES", help="Do not run these rules.")
 @click.option("--exclude", metavar="GLOBS", help="Leave out these files and folders as well.")
-@click.option("--force-exclude", is_flag=True, help="Leave them out even when named on the command line (pre-commit).")
-@click.option("--output-format", type=click.Choice(FORMATS), default="full", show_default=True, envvar="LITIFY_OUTPUT_FORMAT")
+@click.option(
+    "--force-exclude", is_flag=True, help="Leave them out even when named on the command line (pre-commit)."
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(FORMATS),
+    default="full",
+    show_default=True,
+    envvar="LITIFY_OUTPUT_FORMAT",
+)
 @click.option("--output-file", type=click.Path(dir_okay=False), help="Write the findings to a file.")
-@click.option("--statistics", is_flag=True, help="Print how often each rule found something, instead of the findings.")
+@click.option(
+    "--statistics", is_flag=True, help="Print how often each rule found something, instead of the findings."
+)
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
-@click.option("--stdin-filename", metavar="PATH", help="The name of what comes on standard input (PATHS is `-`).")
+@click.option(
+    "--stdin-filename", metavar="PATH", help="The name of what comes on standard input (PATHS is `-`)."
+)
 @click.option("--config", type=click.Path(), help="A pyproject.toml to use for all files.")
 @click.option("--isolated", is_flag=True, help="Read no pyproject.toml.")
 @click.option("--explain", metavar="RULE", help="Print what a rule finds, why, and an example; then stop.")
@@ -69,7 +83,8 @@ def lint(
         if stdin_filename is not None and paths not in ((), ("-",)):
             raise click.UsageError("--stdin-filename goes with `-` as the only path")
         if paths == ("-",) or (stdin_filename is not None and not paths):
-            checked, problems = [_check_stdin(stdin_filename, settings, force_exclude)], []
+            checked = [_check_stdin(stdin_filename, settings, force_exclude)]
+            problems: list[str] = []
         else:
             checked, problems = _check_paths(paths or (".",), settings, force_exclude)
     except ConfigError as error:

@@ -70,17 +70,44 @@ def trainer_options(command: Command) -> Command:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- SCRIPT ARGUMENTS]")
 @click.option("--gpus", metavar="N|IDS|auto|-1", help="GPUs of this machine: how many, or which (0,2).")
-@click.option("--devices", "--nproc-per-node", metavar="N|IDS|auto|-1", help="Devices of the accelerator, likewise.")
-@click.option("--accelerator", type=click.Choice(["auto", "cpu", "gpu", "cuda", "mps", "tpu"]), help="Kind of hardware.")
+@click.option(
+    "--devices", "--nproc-per-node", metavar="N|IDS|auto|-1", help="Devices of the accelerator, likewise."
+)
+@click.option(
+    "--accelerator", type=click.Choice(["auto", "cpu", "gpu", "cuda", "mps", "tpu"]), help="Kind of hardware."
+)
 @click.option("--tpu-cores", metavar="N", help="TPU cores, in one process.")
 @click.option("--num-processes", type=click.IntRange(min=1), metavar="N", help="Processes on the CPU.")
-@click.option("--num-nodes", "--nnodes", type=click.IntRange(min=1), envvar="PET_NNODES", help="Machines that train together.")
-@click.option("--node-rank", type=click.IntRange(min=0), envvar="PET_NODE_RANK", help="Which of them this one is, from 0.")
-@click.option("--rdzv-endpoint", metavar="HOST:PORT", envvar="PET_RDZV_ENDPOINT", help="Where nodes meet: an address of node 0.")
-@click.option("--max-restarts", type=click.IntRange(min=0), envvar="PET_MAX_RESTARTS", help="Starts after a failed worker.")
+@click.option(
+    "--num-nodes",
+    "--nnodes",
+    type=click.IntRange(min=1),
+    envvar="PET_NNODES",
+    help="Machines that train together.",
+)
+@click.option(
+    "--node-rank",
+    type=click.IntRange(min=0),
+    envvar="PET_NODE_RANK",
+    help="Which of them this one is, from 0.",
+)
+@click.option(
+    "--rdzv-endpoint",
+    metavar="HOST:PORT",
+    envvar="PET_RDZV_ENDPOINT",
+    help="Where nodes meet: an address of node 0.",
+)
+@click.option(
+    "--max-restarts",
+    type=click.IntRange(min=0),
+    envvar="PET_MAX_RESTARTS",
+    help="Starts after a failed worker.",
+)
 @trainer_options
 @click.option("--fast-dev-run", is_flag=True, help="One batch of everything, to see that it runs.")
-@click.option("--seed", type=click.IntRange(min=0), help="Seed Python, NumPy and torch before the script starts.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Seed Python, NumPy and torch before the script starts."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan of processes and devices; start nothing.")
 def run(file: Path, arguments: tuple[str, ...], **options: Any) -> None:
     """Train FILE: a script with a main of its own, or a file of one LightningModule and one LightningDataModule.
@@ -106,13 +133,18 @@ def run(file: Path, arguments: tuple[str, ...], **options: Any) -> None:
     execute(script, arguments, options["seed"])
 
 
-def prepare(script: discover.Script, arguments: Sequence[str], given: dict[str, Any], options: Mapping[str, Any]) -> None:
+def prepare(
+    script: discover.Script, arguments: Sequence[str], given: dict[str, Any], options: Mapping[str, Any]
+) -> None:
     """Set the environment for the Trainer; in the process that the user started, plan, show or start workers."""
     if launch.world() is not None:
         launch.enter_worker()
         return
     cluster = launch.Cluster(
-        options["num_nodes"] or 1, options["node_rank"], options["rdzv_endpoint"] or "", options["max_restarts"] or 0
+        options["num_nodes"] or 1,
+        options["node_rank"],
+        options["rdzv_endpoint"] or "",
+        options["max_restarts"] or 0,
     )
     cluster.check()
     flags.hand_over(given)
@@ -156,8 +188,13 @@ def device_flags(options: Mapping[str, Any]) -> dict[str, Any]:
     if not used:
         return {} if options["accelerator"] is None else {"accelerator": options["accelerator"]}
     accelerator, asked, value = kinds[used[0]], options["accelerator"], options[used[0]]
-    if asked not in (None, "auto", accelerator) and (accelerator, asked) not in (("gpu", "cuda"), ("gpu", "mps")):
-        raise click.UsageError(f"--{used[0].replace('_', '-')} does not go with --accelerator {asked}; leave one out")
+    if asked not in (None, "auto", accelerator) and (accelerator, asked) not in (
+        ("gpu", "cuda"),
+        ("gpu", "mps"),
+    ):
+        raise click.UsageError(
+            f"--{used[0].replace('_', '-')} does not go with --accelerator {asked}; leave one out"
+        )
     if value in ("gpu", "cpu"):  # torchrun's --nproc-per-node gpu
         return {"accelerator": value, "devices": -1}
     devices = parse_devices(used[0], value)
@@ -199,7 +236,9 @@ def check_reach(script: discover.Script, given: Mapping[str, Any]) -> None:
         raise discover.ScriptError(
             f"{name} takes its Trainer from lightning, which {shown} cannot reach; import it from litify, or pass them in the script"
         )
-    raise discover.ScriptError(f"{name} uses no Trainer, so {shown} would have no effect; try `litify convert {name}`")
+    raise discover.ScriptError(
+        f"{name} uses no Trainer, so {shown} would have no effect; try `litify convert {name}`"
+    )
 
 
 def check_torch() -> None:
@@ -218,9 +257,10 @@ def chosen_devices(options: Mapping[str, Any], given: Mapping[str, Any]) -> list
     if not chooses and name == "auto":
         return None
     from litify import accelerators  # imports torch
+    from litify.accelerators.xla import torch_xla
 
     if name == "tpu":
-        accelerators.load("tpu").require()
+        torch_xla()
     try:
         accelerator = accelerators.make(name)
         return accelerator.select(given.get("devices", "auto")) if chooses else None
@@ -229,7 +269,11 @@ def chosen_devices(options: Mapping[str, Any], given: Mapping[str, Any]) -> list
             raise
         kinds, words = HARDWARE[name]
         count = sum(accelerators.load(kind).device_count() for kind in kinds)
-        asked = " ".join(f"--{flag.replace('_', '-')} {options[flag]}" for flag in DEVICE_FLAGS if options[flag] is not None)
+        asked = " ".join(
+            f"--{flag.replace('_', '-')} {options[flag]}"
+            for flag in DEVICE_FLAGS
+            if options[flag] is not None
+        )
         raise discover.ScriptError(f"{asked}: this machine has {count} {words}") from error
 
 
@@ -271,7 +315,8 @@ def execute(script: discover.Script, arguments: Sequence[str], seed: int | None)
     """
     path = str(script.path)
     sys.argv = [path, *arguments]
-    sys.path.insert(0, str(script.path.resolve().parent))
+    if not getattr(sys.flags, "safe_path", False):  # then Python would not add the folder either
+        sys.path[0] = str(script.path.resolve().parent)
     try:
         if script.trains_when_run:
             if seed is not None:

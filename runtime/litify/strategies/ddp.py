@@ -23,7 +23,12 @@ from litify.strategies.sampling import shard
 if TYPE_CHECKING:
     from litify.module import LightningModule
 
-OPERATIONS = {"sum": dist.ReduceOp.SUM, "mean": dist.ReduceOp.SUM, "min": dist.ReduceOp.MIN, "max": dist.ReduceOp.MAX}
+OPERATIONS = {
+    "sum": dist.ReduceOp.SUM,
+    "mean": dist.ReduceOp.SUM,
+    "min": dist.ReduceOp.MIN,
+    "max": dist.ReduceOp.MAX,
+}
 
 
 class DDPStrategy(Strategy):
@@ -95,7 +100,9 @@ class DDPStrategy(Strategy):
         device = self.devices[0]
         if device.type == "cpu":
             return device
-        if self.local_rank < self.accelerator.device_count():  # torchrun started more than Trainer(devices=) says
+        if (
+            self.local_rank < self.accelerator.device_count()
+        ):  # torchrun started more than Trainer(devices=) says
             return self.accelerator.device(self.local_rank)
         raise MisconfigurationException(
             f"local rank {self.local_rank} has no device: this node has {self.accelerator.device_count()}; "
@@ -112,7 +119,7 @@ class DDPStrategy(Strategy):
             return
         backend = self.process_group_backend or self.accelerator.process_group_backend
         if launch.world() is None:  # strategy="ddp" for one process: a group of one, found nowhere
-            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
             dist.init_process_group(backend, timeout=self.timeout)
         atexit.register(_leave_group)
@@ -124,7 +131,7 @@ class DDPStrategy(Strategy):
         if not training:
             return
         if self.sync_batchnorm:
-            nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
         if self._manual:
             _broadcast(module.parameters())
             _broadcast(module.buffers())
@@ -198,9 +205,11 @@ class DDPStrategy(Strategy):
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
         tensor = tensor.to(self.root_device).contiguous()
         if sync_grads and torch.is_grad_enabled():
-            from torch.distributed.nn.functional import all_gather  # loads torch.distributed.rpc: rarely needed
+            from torch.distributed.nn.functional import (
+                all_gather,
+            )  # loads torch.distributed.rpc: rarely needed
 
-            return torch.stack(all_gather(tensor, group))
+            return torch.stack(all_gather(tensor, group))  # type: ignore[no-untyped-call]
         parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
         dist.all_gather(parts, tensor.detach(), group=group)
         return torch.stack(parts)
@@ -211,8 +220,8 @@ class DDPStrategy(Strategy):
         return values[0]
 
     def barrier(self, name: str | None = None) -> None:
-        if not dist.is_initialized():
-            return
+        if not dist.is_initialized() or isinstance(sys.exc_info()[1], KeyboardInterrupt):
+            return  # after Ctrl-C each process stands somewhere else
         on_gpu = self.root_device.type == "cuda"
         dist.barrier(device_ids=[self.root_device.index] if on_gpu else None)
 
@@ -260,7 +269,9 @@ def average_gradients(parameters: Iterable[nn.Parameter], device: torch.device) 
     added changes. A parameter without gradient here that has one elsewhere gets a gradient of zeros first.
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    used = torch.tensor([parameter.grad is not None for parameter in trained], dtype=torch.uint8, device=device)
+    used = torch.tensor(
+        [parameter.grad is not None for parameter in trained], dtype=torch.uint8, device=device
+    )
     dist.all_reduce(used, dist.ReduceOp.MAX)
     gradients = []
     for parameter, is_used in zip(trained, used.tolist(), strict=True):
@@ -291,7 +302,7 @@ def _flattened(tensors: list[Tensor]) -> Iterator[tuple[Tensor, list[Tensor]]]:
 
 def _spread(flat: Tensor, parts: list[Tensor]) -> None:
     """Copy a flat tensor back over the tensors it was made from."""
-    for part, values in zip(parts, flat.split([part.numel() for part in parts]), strict=True):
+    for part, values in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
         part.copy_(values.view_as(part))
 
 

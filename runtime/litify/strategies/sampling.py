@@ -9,7 +9,15 @@ from itertools import cycle, islice
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, RandomSampler, Sampler, SequentialSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+)
 
 from litify.errors import MisconfigurationException
 
@@ -80,19 +88,21 @@ def shard(loader: Any, rank: int, world_size: int, training: bool, shuffle: bool
     sampler: Sampler[Any]
     if training and _is_plain(inner):
         sampler = DistributedSampler(loader.dataset, world_size, rank, shuffle=shuffle, seed=seed)
-    elif isinstance(inner, RandomSampler) and _is_plain(inner):  # evaluation: the order does not matter, the count does
-        sampler = ShardedSampler(SequentialSampler(loader.dataset), rank, world_size, even=False)
+    elif isinstance(inner, RandomSampler) and _is_plain(inner):  # evaluation: no order, but each sample once
+        sampler = ShardedSampler(SequentialSampler(inner.data_source), rank, world_size, even=False)
     else:
         sampler = ShardedSampler(inner, rank, world_size, training, seed)
     if batches is None:
         return _with(loader, sampler=sampler)
-    return _with(loader, sampler=sampler, batch_sampler=BatchSampler(sampler, batches.batch_size, batches.drop_last))
+    assert isinstance(batches, BatchSampler)
+    rebatched = BatchSampler(sampler, batches.batch_size, batches.drop_last)
+    return _with(loader, sampler=sampler, batch_sampler=rebatched)
 
 
 def _is_plain(sampler: Any) -> bool:
     """Whether a sampler goes once through all samples of its data set, in order or shuffled."""
     if type(sampler) is RandomSampler:
-        return not sampler.replacement and sampler.num_samples == len(sampler.data_source)  # type: ignore[arg-type]
+        return not sampler.replacement and sampler.num_samples == len(sampler.data_source)
     return type(sampler) is SequentialSampler
 
 

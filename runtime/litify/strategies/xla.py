@@ -53,7 +53,9 @@ class XLAStrategy(Strategy):
             if not xla.runtime.is_spmd():
                 xla.runtime.use_spmd()
             self._mesh = xla.distributed.spmd.Mesh(list(range(cores)), (cores,), (AXIS,))
-        if self._seed != torch.initial_seed():  # XLA has a generator of its own; the script's seed is meant for it too
+        if (
+            self._seed != torch.initial_seed()
+        ):  # XLA has a generator of its own; the script's seed is meant for it too
             self._seed = torch.initial_seed()
             xla.manual_seed(self._seed % 2**63)
         super().setup_environment()
@@ -78,7 +80,9 @@ class XLAStrategy(Strategy):
 
     # -- a batch -----------------------------------------------------------------------------------------------------------
 
-    def optimizer_step(self, optimizer: Optimizer, closure: Closure, before_step: Closure | None = None) -> Any:
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Closure, before_step: Closure | None = None
+    ) -> Any:
         result = super().optimizer_step(optimizer, closure, before_step)
         torch_xla().sync()
         return result

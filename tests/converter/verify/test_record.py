@@ -87,7 +87,7 @@ from __future__ import annotations
 import os, pickle, sys, torch
 assert __name__ == "__main__" and sys.modules["__main__"].__dict__ is globals()
 assert sys.argv == ["train.py", "--lr", "-1", "--"], sys.argv
-assert os.path.samefile(__file__, "train.py") and __spec__ is None if "__spec__" in globals() else True
+assert os.path.samefile(__file__, "train.py") and __spec__ is None
 assert sys.path[0] == os.getcwd() == os.environ["PWD"], sys.path
 assert sys.stdin.read() == ""
 assert os.environ["OMP_NUM_THREADS"] == "1"

@@ -1,0 +1,170 @@
+"""zero_grad, backward and step in the usual order are the Trainer's work: automatic optimization."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import bound, walk_scope
+
+from litify_converter.effects import is_call_of, only_looks
+from litify_converter.idioms.base import Idiom, Unproven, code_of
+from litify_converter.ir import Item, Moved, New, Note, Plan
+from litify_converter.read import Script
+
+CLIP = {"torch.nn.utils.clip_grad_norm_": "norm", "torch.nn.utils.clip_grad_value_": "value"}
+REASON = "automatic optimization does it"
+
+
+@dataclass(eq=False)
+class _Step:
+    """The places of the optimizer step among the items of training_step."""
+
+    zero: list[int]
+    backward: int
+    step: int
+    clip: int | None
+    loss: ast.expr
+
+
+class AutomaticOptimization(Idiom):
+    """One optimizer, one backward, one step per batch, and nothing around them that depends on their order."""
+
+    name = "automatic-optimization"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        items = plan.hooks["training_step"].items
+        if len(plan.optimizers) != 1:
+            raise Unproven("there is more than one optimizer" if plan.optimizers else "no optimizer was found")
+        found = _find(script, items)
+        _check(script, plan, found)
+        if found.clip is not None:
+            _clip(script, plan, items[found.clip])
+        backward = items[found.backward]
+        assert isinstance(backward, Moved)
+        gone = {*found.zero, found.backward, found.step} | ({found.clip} if found.clip is not None else set())
+        rewritten: list[Item] = []
+        for at, item in enumerate(items):
+            if at not in gone:
+                rewritten.append(item)
+                continue
+            assert isinstance(item, Moved)
+            plan.dropped[item.statement] = REASON
+            if at == found.backward and not isinstance(found.loss, ast.Name):
+                rewritten.append(New(backward.scope, f"loss = {ast.unparse(found.loss)}", backward.statement))
+        name = found.loss.id if isinstance(found.loss, ast.Name) else "loss"
+        rewritten.append(New(backward.scope, f"return {name}"))
+        plan.hooks["training_step"].items = rewritten
+        plan.automatic = True
+        plan.notes.append(Note("engineering", backward.statement.lineno, "the Trainer does zero_grad, backward and step"))
+        return True
+
+
+def _find(script: Script, items: list[Item]) -> _Step:
+    zero, backward, step, clip = [], [], [], []
+    for at, item in enumerate(items):
+        if not isinstance(item, Moved):
+            continue
+        if (call := is_call_of(item.statement, "zero_grad")) and _is(script, item, call, Role.OPTIMIZER, Role.MODEL):
+            zero.append(at)
+        elif is_call_of(item.statement, "backward"):
+            backward.append(at)
+        elif (call := is_call_of(item.statement, "step")) and _is(script, item, call, Role.OPTIMIZER):
+            step.append(at)
+        elif _clip_call(script, item.statement) is not None:
+            clip.append(at)
+    if len(backward) != 1 or len(step) != 1 or not zero or len(clip) > 1:
+        raise Unproven("not exactly one zero_grad(), backward() and step() for each batch")
+    item = items[backward[0]]
+    assert isinstance(item, Moved)
+    call = is_call_of(item.statement, "backward")
+    assert call is not None and isinstance(call.func, ast.Attribute)
+    if call.args or call.keywords:
+        raise Unproven("backward() is called with arguments", call)
+    if script.imports.resolve(call.func.value) == "torch.autograd":
+        raise Unproven("torch.autograd.backward() is called directly", call)
+    return _Step(zero, backward[0], step[0], clip[0] if clip else None, call.func.value)
+
+
+def _is(script: Script, item: Moved, call: ast.Call, *roles: Role) -> bool:
+    assert isinstance(call.func, ast.Attribute)
+    return script.roles.of(call.func.value, item.scope) in roles
+
+
+def _check(script: Script, plan: Plan, found: _Step) -> None:
+    items = plan.hooks["training_step"].items
+    first_zero, *more = found.zero
+    node = plan.nest.outer
+    if more or first_zero > found.backward and first_zero < found.step:
+        raise Unproven("zero_grad() stands between backward() and step(), or more than once", node)
+    if not found.backward < found.step:
+        raise Unproven("step() comes before backward()", node)
+    if found.clip is not None and not found.backward < found.clip < found.step:
+        raise Unproven("gradients are clipped outside of backward() and step(), where it has no effect", node)
+    own = {first_zero, found.backward, found.step, found.clip}
+    loss = {n.id for n in ast.walk(found.loss) if isinstance(n, ast.Name)}
+    for at, item in enumerate(items):
+        if at in own:
+            continue
+        scope, statements = code_of(item, plan)
+        _check_no_other_step(statements)
+        if at <= found.backward:
+            continue
+        for statement in statements:
+            if not only_looks(statement, script, scope):
+                raise Unproven("a statement after backward() depends on its place", statement)
+            if isinstance(found.loss, ast.Name) and loss & bound(statement):
+                raise Unproven("the loss is changed after backward()", statement)
+    if not isinstance(found.loss, ast.Name):
+        scope = items[found.backward].scope  # type: ignore[union-attr]
+        if any("loss" in bound(code_of(i, plan)[1]) for i in items if code_of(i, plan)[0] is scope):
+            raise Unproven("the name `loss` is taken", found.loss)
+
+
+def _check_no_other_step(statements: list[ast.stmt]) -> None:
+    for node in walk_scope(statements):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="backward" | "zero_grad" | "unscale_")):
+                raise Unproven("there is another backward() or zero_grad() in the loop", node)
+            case ast.Attribute(attr="grad"):
+                raise Unproven("gradients are read in the loop", node)
+            case ast.Continue() | ast.Break():
+                raise Unproven("the loop is left, or a batch skipped, in the middle", node)
+            case ast.FunctionDef():
+                raise Unproven("a function is defined in the loop", node)
+
+
+def _clip_call(script: Script, statement: ast.stmt) -> ast.Call | None:
+    match statement:
+        case ast.Expr(value=ast.Call() as call) if (script.imports.resolve(call.func) or "") in CLIP:
+            return call
+    return None
+
+
+def _clip(script: Script, plan: Plan, item: Item) -> None:
+    """`clip_grad_norm_(model.parameters(), x)` is Trainer(gradient_clip_val=x), where x is known before training."""
+    assert isinstance(item, Moved)
+    call = _clip_call(script, item.statement)
+    assert call is not None
+    values = {k.arg: k.value for k in call.keywords}
+    if len(call.args) > 2 or set(values) - {"max_norm", "clip_value"}:
+        raise Unproven("gradient clipping with further arguments", call)
+    limit = call.args[1] if len(call.args) == 2 else next(iter(values.values()), None)
+    match call.args[0] if call.args else None:
+        case ast.Call(func=ast.Attribute(value=model, attr="parameters")) if (
+            script.roles.of(model, item.scope) is Role.MODEL and dotted(model) is not None
+        ):
+            pass
+        case _:
+            raise Unproven("gradient clipping of something else than a model's parameters", call)
+    models = {dotted(n.func.value) for n in ast.walk(script.tree) if isinstance(n, ast.Call)
+              and isinstance(n.func, ast.Attribute) and n.func.attr == "parameters"}  # fmt: skip
+    if len(models) != 1:
+        raise Unproven("the clipped model is not all that is trained", call)
+    if limit is None or not isinstance(limit, ast.Constant | ast.Attribute | ast.Name):
+        raise Unproven("the limit of gradient clipping is computed in the loop", call)
+    plan.trainer["gradient_clip_val"] = (item.scope, limit)
+    if CLIP[script.imports.resolve(call.func) or ""] == "value":
+        plan.trainer_text["gradient_clip_algorithm"] = '"value"'

@@ -1,0 +1,197 @@
+"""The model is built in `__init__`, its optimizer and scheduler in configure_optimizers."""
+
+from __future__ import annotations
+
+import ast
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
+
+from litify_converter.effects import is_call_of
+from litify_converter.idioms.base import Idiom, Unproven, hook_items
+from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.lifetimes import Variables, statements_of
+from litify_converter.read import Script
+
+
+class BuildInModule(Idiom):
+    """`model = Net()`, `criterion = ...`, `optimizer = Adam(model.parameters())` move into the LightningModule."""
+
+    name = "build-in-module"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        entry = plan.nest.entry
+        makers = _Makers(script, plan)
+        models = makers.of_role(Role.MODEL)
+        used = {v for v in makers.used_in_hooks() if makers.role(v) is Role.MODEL}
+        optimizers = {v: makers.single(v) for v in plan.optimizers}
+        models = {v: s for v, s in models.items() if v in used or _is_optimized(v, optimizers.values(), entry, makers)}
+        if not models or used - set(models):
+            raise Unproven("a model is not made by one plain statement of the set-up", plan.nest.outer)
+        criteria = {v: s for v, s in makers.of_role(Role.CRITERION).items() if v in makers.used_in_hooks()}
+        schedulers = {v: makers.single(v) for v in plan.schedulers}
+        makers.check_private({**models, **criteria, **optimizers, **schedulers})
+        makers.check_order(list(models.values()))
+        drops = makers.device_moves(set(models) | set(criteria))
+        plan.hooks["__init__"] = Hook("__init__", _moved(entry, {**models, **criteria}))
+        configure = _moved(entry, {**optimizers, **schedulers})
+        plan.hooks.pop("configure_optimizers")
+        plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [*configure, _return(plan)])
+        plan.moved_setup |= {s for s in [*criteria.values(), *optimizers.values(), *schedulers.values()]}
+        plan.moved_setup |= set(models.values())
+        plan.moved_setup |= set(drops)
+        plan.dropped |= {s: "the Trainer moves the model to its device" for s in drops}
+        plan.style_hyperparameters = True
+        return True
+
+
+def _moved(scope: Scope, made: dict[Variable, ast.stmt]) -> list[Item]:
+    return [Moved(scope, s) for s in sorted(set(made.values()), key=lambda s: s.lineno)]
+
+
+def _return(plan: Plan) -> New:
+    optimizers = ", ".join(v.name for v in plan.optimizers)
+    returned = [v.name for v in plan.schedulers if v in plan.returned_schedulers]
+    scope = plan.nest.entry
+    if returned:
+        return New(scope, f"return [{optimizers}], [{', '.join(returned)}]")
+    return New(scope, f"return {optimizers}" if len(plan.optimizers) == 1 else f"return [{optimizers}]")
+
+
+def _is_optimized(variable: Variable, optimizers: object, entry: Scope, makers: _Makers) -> bool:
+    return any(
+        variable.name in read(s) for s in optimizers if isinstance(s, ast.stmt)  # type: ignore[attr-defined]
+    )
+
+
+class _Makers:
+    """The set-up statements that make something, seen from the entry."""
+
+    def __init__(self, script: Script, plan: Plan) -> None:
+        self.script = script
+        self.plan = plan
+        self.entry = plan.nest.entry
+        self.variables = Variables(script, [i for _, i in hook_items(plan)])
+        body = self.entry.body
+        self.top = [s for s in _top_level(body, plan.nest.outer) if s.lineno < plan.nest.outer.lineno]
+
+    def role(self, variable: Variable) -> Role | None:
+        return self.script.roles.of(ast.Name(variable.name, ast.Load()), variable.scope)
+
+    def used_in_hooks(self) -> set[Variable]:
+        found: set[Variable] = set()
+        for name, item in hook_items(self.plan):
+            if name == "configure_optimizers":
+                continue
+            match item:
+                case Moved(scope, statement):
+                    names, where = read(statement), scope
+                case New(scope, text):
+                    names, where = read(ast.parse(text).body), scope
+                case _:
+                    names, where = read(item.value), item.value_scope
+            found |= {v for n in names if (v := self.variables.of(n, where)) is not None}
+        return found
+
+    def of_role(self, role: Role) -> dict[Variable, ast.stmt]:
+        """Variables of a role that one plain statement of the entry makes, in order."""
+        made: dict[Variable, ast.stmt] = {}
+        for statement in self.top:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()):
+                    variable = Variable(self.entry, name)
+                    if self.role(variable) is role and self.script.roles.of(statement.value, self.entry) is role:
+                        made[variable] = statement
+        return {v: s for v, s in made.items() if self._bindings(v) == [s]}
+
+    def _bindings(self, variable: Variable) -> list[ast.stmt]:
+        """All statements of the entry that bind a variable itself."""
+        return [
+            s
+            for s in statements_of(self.entry.body)
+            if variable.name in bound(s) and not isinstance(getattr(s, "body", None), list)
+        ]
+
+    def single(self, variable: Variable) -> ast.stmt:
+        """The one plain statement that makes a variable.
+
+        Raises:
+            Unproven: it is made in another scope, in a branch, or more than once.
+        """
+        bindings = self._bindings(variable) if variable.scope is self.entry else []
+        if len(bindings) != 1 or bindings[0] not in self.top or not isinstance(bindings[0], ast.Assign):
+            raise Unproven(f"{variable.name} is not made by one plain statement of the set-up", self.plan.nest.outer)
+        if not isinstance(bindings[0].targets[0], ast.Name) or len(bindings[0].targets) != 1:
+            raise Unproven(f"{variable.name} is made together with something else", bindings[0])
+        return bindings[0]
+
+    def check_private(self, made: dict[Variable, ast.stmt]) -> None:
+        """Nobody else needs these variables where they would no longer be."""
+        names = {v.name for v in made}
+        absorbed = set(self.plan.absorbed)
+        for function in [*self.script.roles.functions.values(), *self.script.roles.owner]:
+            outer = self.script.roles.outer[function]
+            sees = isinstance(self.entry, ast.Module) or outer is self.entry
+            if function not in absorbed and sees and (shared := free(function) & names):
+                raise Unproven(f"{function.name}() reads `{min(shared)}` from outside", function)
+        models = {v.name for v, s in made.items() if self.role(v) in (Role.MODEL, Role.CRITERION)}
+        for statement in statements_of(self.entry.body):
+            if statement in made.values() or not isinstance(statement, ast.stmt):
+                continue
+            if self.plan.nest.outer.lineno <= statement.lineno <= (self.plan.nest.outer.end_lineno or 0):
+                continue
+            shared = read(_own(statement)) & (names - models)
+            if shared and statement.lineno < self.plan.nest.outer.lineno:
+                raise Unproven(f"`{min(shared)}` is used before training", statement)
+            if shared:
+                raise Unproven(f"`{min(shared)}` is used after training", statement)
+
+    def check_order(self, models: list[ast.stmt]) -> None:
+        """Between the first and the last model nothing else happens that the models' first weights depend on."""
+        first, last = self.top.index(models[0]), self.top.index(models[-1])
+        for statement in self.top[first : last + 1]:
+            if statement in models:
+                continue
+            for node in walk_scope(statement):
+                if isinstance(node, ast.Call) and not self._harmless(node):
+                    raise Unproven("something happens between the construction of the models", statement)
+
+    def _harmless(self, call: ast.Call) -> bool:
+        role = self.script.roles.of(call, self.entry)
+        return role in (Role.OPTIMIZER, Role.CRITERION, Role.SCHEDULER, Role.MODEL, Role.DEVICE, Role.HAS_GPU) or (
+            isinstance(call.func, ast.Attribute) and call.func.attr == "parameters"
+        )
+
+    def device_moves(self, variables: set[Variable]) -> list[ast.stmt]:
+        """`model.cuda()` statements, and `if cuda: model.cuda()` around nothing else."""
+        return [s for s in self.top if self._moves(s, {v.name for v in variables})]
+
+    def _moves(self, statement: ast.stmt, names: set[str]) -> bool:
+        for attribute in ("cuda", "to"):
+            call = is_call_of(statement, attribute)
+            if call is not None and isinstance(call.func, ast.Attribute) and dotted(call.func.value) in names:
+                return True
+        if isinstance(statement, ast.If) and not statement.orelse:
+            gpu = self.script.roles.of(statement.test, self.entry) is Role.HAS_GPU
+            return gpu and all(self._moves(s, names) for s in statement.body)
+        return False
+
+
+def _own(statement: ast.stmt) -> list[ast.AST]:
+    if not isinstance(getattr(statement, "body", None), list):
+        return [statement]
+    if isinstance(statement, Function | ast.ClassDef):
+        return []
+    return [n for n in ast.iter_child_nodes(statement) if not isinstance(n, ast.stmt | ast.ExceptHandler)]
+
+
+def _top_level(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
+    """Statements that surely run once before the loop: of the entry's body, and of the blocks around the loop."""
+    found: list[ast.stmt] = []
+    for statement in body:
+        found.append(statement)
+        holds = statement is not outer and any(n is outer for n in ast.walk(statement))
+        if holds and isinstance(statement, ast.If | ast.With | ast.Try):
+            found += _top_level(statement.body, outer)
+    return found

@@ -1,0 +1,66 @@
+"""A schedule stepped once per epoch or once per batch is returned from configure_optimizers: the Trainer steps it."""
+
+from __future__ import annotations
+
+import ast
+
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import walk_scope
+
+from litify_converter.effects import is_call_of
+from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
+from litify_converter.ir import Moved, Note, Plan
+from litify_converter.lifetimes import Variables
+from litify_converter.read import Script
+
+
+class ReturnedScheduler(Idiom):
+    """`scheduler.step()` after each epoch, with nothing in between that reads the learning rate."""
+
+    name = "returned-scheduler"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        if not plan.automatic or len(plan.schedulers) != 1:
+            return False
+        variables = Variables(script, [i for _, i in hook_items(plan)])
+        steps = [
+            (name, item)
+            for name, item in hook_items(plan)
+            if isinstance(item, Moved)
+            and (call := is_call_of(item.statement, "step")) is not None
+            and isinstance(call.func, ast.Attribute)
+            and script.roles.of(call.func.value, item.scope) is Role.SCHEDULER
+        ]
+        if len(steps) != 1:
+            raise Unproven("the schedule is not stepped by one plain statement", plan.nest.outer)
+        name, item = steps[0]
+        assert isinstance(item, Moved)
+        call = is_call_of(item.statement, "step")
+        assert call is not None and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+        if variables.of(call.func.value.id, item.scope) != plan.schedulers[0]:
+            raise Unproven("the schedule is another one than the set-up makes", item.statement)
+        if call.args or call.keywords:
+            raise Unproven("the schedule is stepped with a metric or an epoch", item.statement)
+        if name != "on_train_epoch_end":
+            raise Unproven("the schedule is not stepped at the end of the epoch", item.statement)
+        self._check_nobody_reads(script, plan, item)
+        plan.hooks[name].items.remove(item)
+        if not plan.hooks[name].items:
+            del plan.hooks[name]
+        plan.dropped[item.statement] = "the Trainer steps the schedule after each epoch"
+        plan.returned_schedulers = list(plan.schedulers)
+        plan.notes.append(Note("engineering", item.statement.lineno, "the Trainer steps the schedule after each epoch"))
+        return True
+
+    def _check_nobody_reads(self, script: Script, plan: Plan, step: Moved) -> None:
+        """After the last batch the Trainer steps at once: evaluation and epoch end would see the next rate."""
+        for name, item in hook_items(plan):
+            if item is step or name in ("training_step", "on_train_epoch_start", "configure_optimizers"):
+                continue
+            scope, statements = code_of(item, plan)
+            for node in walk_scope(statements):
+                if isinstance(node, ast.Name | ast.Attribute) and script.roles.of(node, scope) in (
+                    Role.OPTIMIZER,
+                    Role.SCHEDULER,
+                ):
+                    raise Unproven("the learning rate is read between the last batch and the schedule's step", node)

@@ -1,0 +1,479 @@
+"""What a Trainer can be asked: where it stands, its metrics, callbacks, loggers and loaders."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from litify.callbacks.base import Callback
+from litify.errors import MisconfigurationException
+from litify.hooks import HookTable, is_overridden
+from litify.metrics import Metrics, Results, scalars, tensors
+from litify.rank_zero import say, warn
+from litify.state import RunningStage, State, TrainerFn, TrainerStatus
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim import Optimizer
+
+    from litify.accelerators.base import Accelerator
+    from litify.datamodule import LightningDataModule
+    from litify.job import EvalJob, FitJob
+    from litify.module import LightningModule
+    from litify.optim import LRSchedulerConfig
+    from litify.precision.base import Precision
+    from litify.strategies.base import Strategy
+
+
+class Status:
+    """The Trainer's public attributes and properties, and what the loops ask of it."""
+
+    state: State
+    strategy: Strategy
+    loggers: list[Any]
+    callbacks: list[Callback]
+    default_root_dir: str
+    max_epochs: Any
+    accumulate_grad_batches: int
+    max_steps: int
+
+    def __init__(self) -> None:
+        self.module: LightningModule | None = None
+        self.datamodule: LightningDataModule | None = None
+        self.sources: dict[str, Any] = {}
+        self.hooks: Any = None
+        self.job: FitJob | None = None
+        self.eval_job: EvalJob | None = None
+        self.results: Results | None = None
+        self.resumed_from: Any = None
+        self.should_stop = False
+        self.interrupted = False
+        self.stop_reason = ""
+        self.warn_epochs = False
+        self.has_timer = False
+        self.num_training_batches: float = math.inf
+        self._callback_metrics: Metrics = {}
+        self._logged_metrics: Metrics = {}
+        self._bar_metrics: Metrics = {}
+
+    # -- where it stands -----------------------------------------------------------------------------------------------------
+
+    @property
+    def current_epoch(self) -> int:
+        """Epochs finished."""
+        return self.state.epoch
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps so far, of all optimizers."""
+        return self.state.optimizer_steps
+
+    @property
+    def is_running(self) -> bool:
+        return self.state.status is TrainerStatus.RUNNING
+
+    @property
+    def interrupted_(self) -> bool:
+        return self.state.status is TrainerStatus.INTERRUPTED
+
+    def enter(self, stage: RunningStage, results: Results | None) -> None:
+        """Say what runs now, and which results `self.log` goes to."""
+        self.state.stage = stage
+        self.results = results
+
+    @property
+    def training(self) -> bool:
+        return self.state.stage is RunningStage.TRAINING
+
+    @property
+    def validating(self) -> bool:
+        return self.state.stage is RunningStage.VALIDATING
+
+    @property
+    def testing(self) -> bool:
+        return self.state.stage is RunningStage.TESTING
+
+    @property
+    def predicting(self) -> bool:
+        return self.state.stage is RunningStage.PREDICTING
+
+    @property
+    def sanity_checking(self) -> bool:
+        return self.state.stage is RunningStage.SANITY_CHECKING
+
+    @property
+    def evaluating(self) -> bool:
+        return self.state.stage is not None and self.state.stage.evaluating
+
+    @property
+    def is_last_batch(self) -> bool:
+        return self.state.is_last_batch
+
+    # -- the place it runs at ------------------------------------------------------------------------------------------------
+
+    @property
+    def accelerator(self) -> Accelerator:
+        return self.strategy.accelerator
+
+    @property
+    def precision_plugin(self) -> Precision:
+        return self.strategy.precision
+
+    @property
+    def precision(self) -> str:
+        return self.strategy.precision.name
+
+    @property
+    def world_size(self) -> int:
+        return self.strategy.world_size
+
+    @property
+    def global_rank(self) -> int:
+        return self.strategy.global_rank
+
+    @property
+    def local_rank(self) -> int:
+        return self.strategy.local_rank
+
+    @property
+    def node_rank(self) -> int:
+        return self.strategy.node_rank
+
+    @property
+    def is_global_zero(self) -> bool:
+        return self.strategy.is_global_zero
+
+    @property
+    def num_devices(self) -> int:
+        return len(self.strategy.devices)
+
+    @property
+    def device_ids(self) -> list[int]:
+        return [device.index or index for index, device in enumerate(self.strategy.devices)]
+
+    @property
+    def distributed_sampler_kwargs(self) -> dict[str, int] | None:
+        return {"num_replicas": self.world_size, "rank": self.global_rank} if self.world_size > 1 else None
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """`print` from rank 0."""
+        if self.is_global_zero:
+            print(*args, **kwargs)
+
+    # -- module, optimizers, loaders -------------------------------------------------------------------------------------------
+
+    @property
+    def lightning_module(self) -> LightningModule | None:
+        return self.module
+
+    @property
+    def model(self) -> torch.nn.Module | None:
+        return self.module
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        return self.job.optimizers if self.job is not None else []
+
+    @property
+    def lightning_optimizers(self) -> list[Any]:
+        return self.job.wrapped if self.job is not None else []
+
+    @property
+    def lr_scheduler_configs(self) -> list[LRSchedulerConfig]:
+        return self.job.configs if self.job is not None else []
+
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backward for `LightningModule.manual_backward`."""
+        from litify.fit import backward  # fit builds on this module
+
+        assert self.job is not None and self.job.results is not None
+        outer = self.job.results.hook
+        backward(self.job, loss, *args, **kwargs)
+        self.job.results.hook = outer
+
+    @property
+    def train_dataloader(self) -> Any:
+        """What training iterates: the loader(s) given, samplers in place."""
+        return _given(self.job.loaders) if self.job is not None else None
+
+    @property
+    def val_dataloaders(self) -> Any:
+        return self._eval_source("validation")
+
+    @property
+    def test_dataloaders(self) -> Any:
+        return self._eval_source("test")
+
+    @property
+    def predict_dataloaders(self) -> Any:
+        return self._eval_source("predict")
+
+    def _eval_source(self, kind: str) -> Any:
+        job = self._eval(kind)
+        return _given(job.loaders) if job is not None else None
+
+    def _eval(self, kind: str) -> EvalJob | None:
+        candidates = [self.eval_job, self.job.validation if self.job is not None else None]
+        return next((job for job in candidates if job is not None and job.kind == kind), None)
+
+    def _limits(self, kind: str) -> list[Any]:
+        job = self._eval(kind)
+        return list(job.loaders.limits) if job is not None and job.loaders is not None else []
+
+    @property
+    def num_val_batches(self) -> list[Any]:
+        """Validation batches per loader."""
+        return self._limits("validation")
+
+    @property
+    def num_test_batches(self) -> list[Any]:
+        return self._limits("test")
+
+    @property
+    def num_predict_batches(self) -> list[Any]:
+        return self._limits("predict")
+
+    @property
+    def num_sanity_val_batches(self) -> list[Any]:
+        most: float = self.num_sanity_val_steps  # type: ignore[attr-defined]
+        return [min(most, batches) for batches in self.num_val_batches]
+
+    @property
+    def enable_validation(self) -> bool:
+        """Whether fit validates."""
+        return self.job is not None and self.job.validation is not None
+
+    @property
+    def estimated_stepping_batches(self) -> float:
+        """Optimizer steps of the whole training: max_steps, or what the loader's length and max_epochs make.
+
+        The loaders are made now, if they are not there yet.
+        """
+        if self.max_epochs == -1:
+            return math.inf if self.max_steps == -1 else self.max_steps
+        assert self.job is not None
+        self.job.load()
+        if self.num_training_batches == math.inf:
+            return math.inf if self.max_steps == -1 else self.max_steps
+        steps = math.ceil(self.num_training_batches / self.accumulate_grad_batches) * self.max_epochs
+        return steps if self.max_steps == -1 else min(steps, self.max_steps)
+
+    # -- metrics -----------------------------------------------------------------------------------------------------------------
+
+    def publish(self, results: Results) -> Metrics:
+        """Keep what `results` holds now for whoever reads metrics later. Returns what goes to the loggers."""
+        callback, logged, bar = results.collect()
+        self._callback_metrics.update(callback)
+        self._logged_metrics.update(logged)
+        self._bar_metrics.update(bar)
+        return logged
+
+    @property
+    def callback_metrics(self) -> dict[str, Any]:
+        """Everything logged, by name, as tensors: what monitors watch."""
+        if self.results is not None:
+            self.publish(self.results)
+        return tensors(self._callback_metrics)
+
+    @property
+    def logged_metrics(self) -> dict[str, Any]:
+        """What went, or goes, to the loggers, as tensors."""
+        if self.results is not None:
+            self.publish(self.results)
+        return tensors(self._logged_metrics)
+
+    @property
+    def progress_bar_metrics(self) -> dict[str, float]:
+        """What the progress bar shows, as numbers. Reading waits for the device."""
+        if self.results is not None:
+            self.publish(self.results)
+        return scalars(self._bar_metrics)
+
+    def send_metrics(self, metrics: Metrics, step: int | None = None) -> None:
+        """A row for the loggers. A metric named "step" takes the place of the x axis."""
+        if not metrics:
+            return
+        self._logged_metrics.update(metrics)
+        if not self.loggers:
+            return
+        row: dict[str, Any] = scalars(metrics)
+        if "step" in row:
+            step = int(row.pop("step"))
+        else:
+            row.setdefault("epoch", self.state.epoch)
+        step = self.state.batches_stepped if step is None else step
+        if self.is_global_zero:
+            for logger in self.loggers:
+                logger.log_metrics(row, step)
+
+    def forget_metrics(self) -> None:
+        self._callback_metrics, self._logged_metrics, self._bar_metrics = {}, {}, {}
+
+    def take_metrics(self, metrics: Metrics) -> None:
+        """Metrics that a checkpoint kept, for monitors that look before anything new is logged."""
+        self._callback_metrics.update(metrics)
+
+    def metrics_to_cpu(self) -> None:
+        for kept in (self._callback_metrics, self._logged_metrics, self._bar_metrics):
+            kept.update({name: value.cpu() for name, value in kept.items() if isinstance(value, Tensor)})
+        self.results = None
+
+    # -- loggers -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def logger(self) -> Any:
+        """The first logger, or None."""
+        return self.loggers[0] if self.loggers else None
+
+    @logger.setter
+    def logger(self, logger: Any) -> None:
+        self.loggers = [logger] if logger else []
+
+    def make_loggers(self, asked: Any) -> list[Any]:
+        """The Trainer's `logger` argument as a list."""
+        if asked is False:
+            return []
+        if asked is None or asked is True:
+            from litify.loggers import default_logger  # TensorBoard costs half a second to import
+
+            return [default_logger(self.default_root_dir)]
+        return list(asked) if isinstance(asked, (list, tuple)) else [asked]
+
+    @property
+    def log_dir(self) -> str | None:
+        """The folder of this run; the same on all ranks."""
+        if not self.loggers:
+            return self.default_root_dir
+        first = self.loggers[0]
+        found = getattr(first, "log_dir", None) or getattr(first, "save_dir", None)
+        answer: str | None = self.strategy.broadcast(None if found is None else str(found))
+        return answer
+
+    def log_hyperparameters(self, module: LightningModule) -> None:
+        """Hyperparameters of module and data module to the loggers."""
+        found: dict[str, Any] = {}
+        for owner in (self.datamodule, module):
+            if owner is not None and owner._log_hyperparams:
+                initial = owner.hparams_initial
+                clash = [key for key in found.keys() & initial.keys() if not _same(found[key], initial[key])]
+                if clash:
+                    raise MisconfigurationException(
+                        f"Hyperparameters {sorted(clash)} differ between the module and its data module; rename them in one."
+                    )
+                found.update(initial)
+        for logger in self.loggers if getattr(self, "enable_autolog_hparams", True) else ():
+            if self.is_global_zero:
+                if found:
+                    logger.log_hyperparams(found)
+                logger.log_graph(module)
+                logger.save()
+
+    # -- callbacks -------------------------------------------------------------------------------------------------------------------
+
+    def set_callbacks(self, given: dict[str, Any], fast: int) -> None:
+        """The callbacks given, and the default ones where they are wanted and missing."""
+        from litify.callbacks.defaults import complete  # its callbacks know the Trainer
+
+        self.callbacks = complete(self, given, fast)
+
+    def attach_callbacks(self, module: LightningModule) -> None:
+        """Callbacks that the module brings; one replaces the Trainer's of the same class. Checkpoints come last."""
+        brought = module.configure_callbacks() if is_overridden("configure_callbacks", module) else []
+        brought = list(brought) if isinstance(brought, (list, tuple)) else [brought]
+        kinds = {type(callback) for callback in brought}
+        kept = [callback for callback in self.callbacks if type(callback) not in kinds]
+        self.callbacks = checkpoints_last([*kept, *brought])
+
+    @property
+    def checkpoint_callbacks(self) -> list[Any]:
+        from litify.callbacks.checkpoint import Checkpoint
+
+        return [callback for callback in self.callbacks if isinstance(callback, Checkpoint)]
+
+    @property
+    def checkpoint_callback(self) -> Any:
+        """The first checkpoint callback, or None."""
+        found = self.checkpoint_callbacks
+        return found[0] if found else None
+
+    @property
+    def early_stopping_callbacks(self) -> list[Any]:
+        from litify.callbacks.early_stopping import EarlyStopping
+
+        return [callback for callback in self.callbacks if isinstance(callback, EarlyStopping)]
+
+    @property
+    def early_stopping_callback(self) -> Any:
+        found = self.early_stopping_callbacks
+        return found[0] if found else None
+
+    @property
+    def progress_bar_callback(self) -> Any:
+        from litify.callbacks.progress import ProgressBar
+
+        return next((callback for callback in self.callbacks if isinstance(callback, ProgressBar)), None)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def ckpt_path(self) -> Any:
+        """The checkpoint that the latest call started from, or None."""
+        return self.resumed_from
+
+    def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> Path | None:
+        """The file that `ckpt_path` means.
+
+        Raises:
+            ValueError: "best" or "last" where no such checkpoint is known.
+        """
+        callback = self.checkpoint_callback
+        best = getattr(callback, "best_model_path", "")
+        if asked is None:
+            if model_given or fn is TrainerFn.FITTING or not best:
+                return None
+            say(f"litify: {fn} uses the best checkpoint, {best}")
+            return Path(best)
+        if asked == "best":
+            if not best:
+                raise ValueError("ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first.")
+            return Path(best)
+        if asked == "last":
+            newest = _newest(self)
+            if newest is None:
+                warn("ckpt_path='last': there is no checkpoint yet, so nothing is loaded.")
+            return newest
+        return Path(asked)
+
+
+def _newest(trainer: Status) -> Path | None:
+    """The newest file among what checkpoint callbacks would write as their last."""
+    found = [path for callback in trainer.checkpoint_callbacks for path in callback.last_candidates(trainer)]
+    return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
+
+
+def checkpoints_last(callbacks: list[Callback]) -> list[Callback]:
+    """Checkpoint callbacks after the others, which may change what is saved."""
+    from litify.callbacks.checkpoint import Checkpoint
+
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def _given(loaders: Any) -> Any:
+    if loaders is None:
+        return None
+    if loaders.combined is None:
+        return loaders.flat[0]
+    return loaders.combined.iterables
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        return bool(a == b)
+    except (RuntimeError, ValueError):  # tensors and arrays of several elements
+        return a is b
+
+
+__all__ = ["HookTable", "Status"]
