@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -87,12 +86,9 @@ RESULTS = {
 
 def run_fixture(name: str, folder: Path, *args: str) -> str:
     """Run a fixture as a process of its own in ``folder``; return what it printed."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
     command = [sys.executable, str(FIXTURES / name / "train.py"), *args]
     # One thread: the same order of additions whatever the number of cores, and no fight for those of a busy machine.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "MASTER_PORT": port}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import libcst as cst
 from litify_linter.reading.scopes import Function
 
+from litify_converter.idioms.setup import is_guard
 from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, is_redundant, usage
 from litify_converter.read import CstStatement, Script
@@ -37,14 +38,26 @@ class Emitter:
         loop = self.script.cst_of[self.plan.nest.outer]
         edits[id(loop)] = with_comments(self._entry_statements(), loop.leading_lines)
         edits |= self._instance_edits()
-        before = self._top_level_of(self.plan.nest.outer)
-        classes = self._classes()
+        first = self._first_use()
         body: Statements = []
+        main: Statements = []
         for statement, node in zip(self.script.tree.body, self.script.module.body, strict=True):
-            if statement is before:
-                body += classes
-            body += self._rewritten_entry(statement, node, edits)
+            if statement is first and not self.plan.wrapped:
+                body += self._classes()
+            made = self._rewritten_entry(statement, node, edits)
+            if statement in self.plan.wrapped:
+                main += opened_guard(made) if is_guard(statement) else made
+            else:
+                body += made
+        if self.plan.wrapped:
+            body += [*self._classes(), *main_function(main)]
         return self._with_import(self.script.module.with_changes(body=body))
+
+    def _first_use(self) -> ast.stmt:
+        """The first top-level statement that uses the classes: they come before it."""
+        init = self.plan.hooks.get("__init__")
+        users = [self.plan.nest.outer, *(i.statement for i in (init.items if init else []) if isinstance(i, Moved))]
+        return min((self._top_level_of(s) for s in users), key=lambda s: s.lineno)
 
     # -- the entry: what stays where it was ------------------------------------------------------------------------
 
@@ -238,7 +251,7 @@ class Emitter:
                 return self._moved(self.script.cst_of[statement], scope, hook)
             case New(scope, text, origin):
                 made = [s for one in statements(text) for s in self._moved(one, scope, hook)]
-                leading = self.script.cst_of[origin].leading_lines if origin is not None else ()
+                leading = comments_of(self.script.cst_of[origin]) if origin is not None else ()
                 return with_comments(made, leading)
             case Bind():
                 if is_redundant(item, self.variables):
@@ -250,7 +263,14 @@ class Emitter:
     def _moved(self, node: CstStatement | cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
         name_text, field_text = self._hook_names(scope, hook)
         rewriter = Rewriter(
-            scope, self.script.roles, name_text, field_text, self.inner_edits, True, self.batch_names
+            scope,
+            self.script.roles,
+            name_text,
+            field_text,
+            self.inner_edits,
+            in_hook=True,
+            batch_names=self.batch_names,
+            expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
         return list(cst.Module([node]).visit(rewriter).body)
 
@@ -322,6 +342,19 @@ def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
     return statement
 
 
+def main_function(body: Statements) -> Statements:
+    """`def main()` around statements, and its call."""
+    function, guard = statements('def main():\n    pass\n\n\nif __name__ == "__main__":\n    main()\n')
+    assert isinstance(function, cst.FunctionDef)
+    body = [without_blank_lines(body[0]), *body[1:]] if body else statements("pass")
+    return [function.with_changes(body=cst.IndentedBlock(body)), guard]
+
+
+def opened_guard(made: Statements) -> Statements:
+    """The statements under `if __name__ == "__main__":`."""
+    return [s for one in made if isinstance(one, cst.If) for s in one.body.body if isinstance(s, cst.BaseStatement)]
+
+
 def is_import(statement: cst.CSTNode) -> bool:
     return isinstance(statement, cst.SimpleStatementLine) and any(
         isinstance(s, cst.Import | cst.ImportFrom) for s in statement.body
@@ -334,6 +367,9 @@ def _is_docstring(statement: cst.CSTNode) -> bool:
     )
 
 
-def comments_of(nodes: Iterable[CstStatement]) -> list[cst.EmptyLine]:
-    """The comment lines before statements."""
-    return [line for node in nodes for line in node.leading_lines if line.comment is not None]
+def comments_of(node: CstStatement) -> list[cst.EmptyLine]:
+    """The lines before a statement, and its trailing comment as one more."""
+    lines = list(node.leading_lines)
+    if isinstance(node, cst.SimpleStatementLine) and node.trailing_whitespace.comment is not None:
+        lines.append(cst.EmptyLine(comment=node.trailing_whitespace.comment))
+    return lines

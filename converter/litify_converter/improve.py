@@ -7,8 +7,10 @@ from litify_converter.idioms.base import Unproven
 from litify_converter.idioms.build import BuildInModule
 from litify_converter.idioms.epoch_break import EpochBreak
 from litify_converter.idioms.evaluation import Evaluation
+from litify_converter.idioms.metrics import EpochMetrics
 from litify_converter.idioms.progress import LogLoss, ProgressPrint
 from litify_converter.idioms.scheduler import ReturnedScheduler
+from litify_converter.idioms.setup import DeadSetup, MainFunction
 from litify_converter.ir import Note, Plan
 from litify_converter.read import Script
 
@@ -19,8 +21,11 @@ IDIOMS = (
     AutomaticOptimization(),
     ReturnedScheduler(),
     ProgressPrint(),
+    EpochMetrics(),
     LogLoss(),
     BuildInModule(),
+    DeadSetup(),
+    MainFunction(),
 )
 
 

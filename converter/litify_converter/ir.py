@@ -188,5 +188,7 @@ class Plan:
     imports: set[str] = field(default_factory=lambda: {"LightningModule", "Trainer"})
     dropped: dict[ast.stmt, str] = field(default_factory=dict)  # statement -> reason
     replaced: dict[ast.stmt, str] = field(default_factory=dict)  # statement inside a moved one -> text in its names
+    expressions: dict[str, str] = field(default_factory=dict)  # expression -> what stands for it, at the epoch's end
+    wrapped: set[ast.stmt] = field(default_factory=set)  # top-level statements that go into main()
     idioms: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)

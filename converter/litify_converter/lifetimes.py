@@ -253,6 +253,7 @@ class _HomeFinder:
         self.outside = self._read_outside()
         self.set_up = self._bound_before()
         self.loaders = self._loaders()
+        self.gone = self._gone()
         every = {v for u in self.usages.values() for v in u.bound | u.exposed | u.read}
         order = sorted(every, key=lambda v: (v.scope is not self.nest.entry, v.name))
         for variable in order:
@@ -286,12 +287,12 @@ class _HomeFinder:
             return Home.OPTIMIZER
         nest = self.nest
         if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
-            return Home.GLOBAL if variable in self.outside and isinstance(nest.entry, ast.Module) else Home.EPOCH
+            return Home.GLOBAL if variable in self.outside and self._is_global(variable) else Home.EPOCH
         if variable not in self.bound_in_hooks and variable in self.loaders:
             return Home.LOADER
         if variable not in self.bound_in_hooks:
             return self._home_of_set_up(variable, role)
-        if isinstance(variable.scope, ast.Module) and variable in self.outside:
+        if self._is_global(variable) and variable in self.outside:
             return Home.GLOBAL
         if variable in self.flowing or variable in self.after:
             return Home.ATTRIBUTE
@@ -307,7 +308,7 @@ class _HomeFinder:
             return Home.ATTRIBUTE if elsewhere else Home.LOCAL
         if role in (Role.MODEL, Role.CRITERION):
             return Home.ATTRIBUTE
-        if isinstance(variable.scope, ast.Module) and variable not in self._gone():
+        if self._is_global(variable):
             return Home.GLOBAL
         if role is Role.CONFIG and self._fields_read(variable) is not None:
             return Home.HYPERPARAMETER
@@ -316,12 +317,15 @@ class _HomeFinder:
     def _configured(self) -> set[Variable]:
         return self.usages.get("configure_optimizers", Usage()).bound
 
+    def _is_global(self, variable: Variable) -> bool:
+        """Whether the result still has the variable as a module global: its statements did not move."""
+        return isinstance(variable.scope, ast.Module) and variable not in self.gone
+
     def _gone(self) -> set[Variable]:
-        """Module variables that no longer exist as globals, since their statements moved."""
         entry = self.nest.entry
         if not isinstance(entry, ast.Module):
             return set()
-        names = {n for s in self.plan.moved_setup for n in bound(s)}
+        names = {n for s in self.plan.moved_setup | self.plan.wrapped for n in bound(s)}
         return {v for n in names if (v := self.variables.of(n, entry)) is not None}
 
     def _fields_read(self, variable: Variable) -> list[str] | None:
@@ -359,7 +363,7 @@ class _HomeFinder:
         homes = self.homes
         name = variable.name
         match home:
-            case Home.OPTIMIZER if variable not in self._configured() and isinstance(variable.scope, Function):
+            case Home.OPTIMIZER if variable not in self._configured() and not self._is_global(variable):
                 homes.text[variable] = name
                 homes.given[variable] = f"self.{attribute_name(name)}"
                 homes.parameters[name] = ast.Name(name, ast.Load())

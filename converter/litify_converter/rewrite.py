@@ -35,6 +35,7 @@ class Rewriter(cst.CSTTransformer):
         in_hook: bool,
         batch_names: frozenset[str] = frozenset(),
         own: cst.CSTNode | None = None,
+        expressions: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -45,6 +46,7 @@ class Rewriter(cst.CSTTransformer):
         self.in_hook = in_hook
         self.batch_names = batch_names
         self.own = own  # the function whose scope this is, where the function itself is rewritten
+        self.expressions = expressions or {}  # binary operation, as ast prints it -> the name that stands for it
         self._shadowed: list[set[str]] = []
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
 
@@ -189,6 +191,16 @@ class Rewriter(cst.CSTTransformer):
                 text = self.field_text(name, original_node.attr.value)
                 if text is not None:
                     return cst.parse_expression(text)
+        return updated_node
+
+    def leave_BinaryOperation(
+        self, original_node: cst.BinaryOperation, updated_node: cst.BinaryOperation
+    ) -> cst.BaseExpression:
+        if self.expressions:
+            inner = _expression(original_node)
+            text = self.expressions.get(ast.unparse(inner)) if inner is not None else None
+            if text is not None:
+                return cst.Name(text, lpar=updated_node.lpar, rpar=updated_node.rpar)
         return updated_node
 
     # -- calls -----------------------------------------------------------------------------------------------------

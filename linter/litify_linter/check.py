@@ -53,8 +53,9 @@ def check_source(data: bytes, path: str, settings: Settings, named: bool = True)
 
 def lint(source: Source, codes: frozenset[str]) -> list[Finding]:
     """Findings of the rules with these codes on a parsed file, suppressed ones taken away, in order of position."""
-    file = File(source)
-    found = [finding for rule in _rules(codes) for finding in _apply(rule, file)]
+    rules = [rule for rule in _rules(codes) if any(word in source.text for word in rule.words)]
+    file = File(source) if rules else None
+    found = [finding for rule in rules for finding in _apply(rule, file)] if file is not None else []
     comments = suppressions(source.text)
     kept = remaining(found, comments)
     if UnusedSuppression.code in codes:

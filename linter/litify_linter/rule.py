@@ -44,7 +44,8 @@ class Rule:
     The class docstring is its documentation, in three paragraphs: what it finds, "Why:", and "Ignore when:".
     `visits` names the node types it wants to see. With `hooks`, it sees only what stands in methods of these names of
     a class of one of `kinds`; with `follow_calls`, also what stands in methods that only these call. Without `hooks` it
-    sees everything, if `lightning_only` only in files that define Lightning classes or build a Trainer.
+    sees everything, if `lightning_only` only in files that define Lightning classes or build a Trainer. A file that contains
+    none of `words` is not even walked for it.
     """
 
     code: ClassVar[str]
@@ -55,6 +56,7 @@ class Rule:
     kinds: ClassVar[frozenset[str]] = frozenset({"LightningModule"})
     follow_calls: ClassVar[bool] = False
     lightning_only: ClassVar[bool] = True
+    words: ClassVar[tuple[str, ...]] = ("lightning", "litify")
     examples: ClassVar[tuple[Example, ...]]
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:

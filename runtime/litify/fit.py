@@ -358,7 +358,7 @@ def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
     if stepped:
         count_batch(job, state, batch_idx)
     state.phase = Phase.BATCHES
-    if trainer.interrupted:
+    if trainer.interrupt_asked:
         raise KeyboardInterrupt
 
 

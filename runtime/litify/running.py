@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from litify import checkpoint, evaluate
-from litify.callbacks.base import Callback
 from litify.errors import Interrupted, MisconfigurationException
 from litify.fit import fit
 from litify.hooks import HookTable, is_overridden
@@ -134,11 +135,29 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
         job.resume = checkpoint.restore_training(trainer, job, kept)
     if trainer.enable_model_summary and trainer.is_global_zero:
         say(start_block(trainer, module))
+    with torch.autograd.set_detect_anomaly(trainer.detect_anomaly), batch_first(trainer):
+        fit(job)
+
+
+@contextmanager
+def batch_first(trainer: Trainer) -> Iterator[None]:
+    """Ctrl-C ends training after the running batch, where a checkpoint can go on exactly; a second one at once."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if threading.current_thread() is not threading.main_thread() or not usual:
+        yield
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if trainer.interrupt_asked:
+            raise KeyboardInterrupt
+        trainer.interrupt_asked = True
+
+    trainer.interrupt_asked = False
+    signal.signal(signal.SIGINT, ask)
     try:
-        with torch.autograd.set_detect_anomaly(trainer.detect_anomaly):
-            fit(job)
+        yield
     finally:
-        trainer.position = job  # `save_checkpoint` after fit still needs the optimizers
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _evaluate(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]) -> Any:
@@ -240,6 +259,3 @@ def print_results(answers: list[dict[str, float]], kind: str) -> None:
     for name, values in sorted(rows.items()):
         print(f"{name:<{width}}  " + "  ".join(f"{values.get(column, ''):>12}" for column in range(len(answers))))
 
-
-Run = Callable[..., Any]
-__all__ = ["Callback", "call", "has_validation", "print_results"]

@@ -50,7 +50,7 @@ class Status:
         self.results: Results | None = None
         self.resumed_from: Any = None
         self.should_stop = False
-        self.interrupted = False
+        self.interrupt_asked = False
         self.stop_reason = ""
         self.warn_epochs = False
         self.has_timer = False
@@ -76,7 +76,7 @@ class Status:
         return self.state.status is TrainerStatus.RUNNING
 
     @property
-    def interrupted_(self) -> bool:
+    def interrupted(self) -> bool:
         return self.state.status is TrainerStatus.INTERRUPTED
 
     def enter(self, stage: RunningStage, results: Results | None) -> None:

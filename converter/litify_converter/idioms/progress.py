@@ -73,10 +73,12 @@ class LogLoss(Idiom):
 
     def apply(self, script: Script, plan: Plan) -> bool:
         items = plan.hooks["training_step"].items
-        if not plan.automatic or any(isinstance(i, New) and "self.log(" in i.text for i in items):
+        if not plan.automatic:
             return False
+        taken = any(isinstance(i, New) and 'self.log("train_loss"' in i.text for i in items)
         last = items[-1]
         assert isinstance(last, New)
         loss = last.text.removeprefix("return ")
-        items.insert(len(items) - 1, New(last.scope, f'self.log("train_loss", {loss}, prog_bar=True)'))
+        name = "loss" if taken else "train_loss"
+        items.insert(len(items) - 1, New(last.scope, f'self.log("{name}", {loss}, prog_bar=True)'))
         return True

@@ -22,6 +22,7 @@ class RawTrainingLoop(Rule):
     message = "Training loop written by hand; let a Trainer run it (`litify convert` rewrites the script)"
     visits = (ast.Module,)
     lightning_only = False
+    words = ("backward",)
     examples = (
         Example(
             bad="""

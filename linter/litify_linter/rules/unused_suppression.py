@@ -19,7 +19,7 @@ class UnusedSuppression(Rule):
     code, name = "LIT001", "unused-suppression"
     message = "Unused suppression: {code} finds nothing here; remove it"
     visits = ()
-    lightning_only = False
+    words = ()
     examples = (
         Example(
             bad="""

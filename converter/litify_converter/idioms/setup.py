@@ -1,0 +1,188 @@
+"""Set-up that only served the removed code goes; what is left of a module-level script becomes main()."""
+
+from __future__ import annotations
+
+import ast
+
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
+
+from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
+from litify_converter.ir import Note, Plan
+from litify_converter.lifetimes import statements_of
+from litify_converter.read import Script
+
+ENGINEERING = (Role.DEVICE, Role.HAS_GPU)
+# Calls that a dead statement may make: asking what hardware there is.
+ASKING = ("torch.cuda.", "torch.backends.", "torch.accelerator.", "torch.device", "torch.xpu.")
+
+
+class DeadSetup(Idiom):
+    """`device = ...` and `use_cuda = ...` that nothing reads any more."""
+
+    name = "dead-setup"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        entry, outer = plan.nest.entry, plan.nest.outer
+        done = False
+        while True:
+            gone = plan.moved_setup | set(plan.dropped)
+            top = [s for s in entry.body if s.lineno < outer.lineno and s not in gone]
+            dead = [s for s in top if _is_hardware(script, s, plan) and not _is_read(script, plan, s)]
+            if not dead:
+                return done
+            for statement in dead:
+                plan.moved_setup.add(statement)
+                plan.dropped[statement] = "the Trainer chooses the device"
+                plan.notes.append(Note("engineering", statement.lineno, "the Trainer chooses the device (--accelerator)"))
+            done = True
+
+
+def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
+    """A statement that does nothing but find out about, name or print the device."""
+    entry = plan.nest.entry
+    match statement:
+        case ast.Assign(targets=[ast.Name() as target], value=value):
+            return script.roles.of(target, entry) in ENGINEERING and _only_asks(script, value)
+        case ast.If():
+            inner = [*statement.body, *statement.orelse]
+            return _only_asks(script, statement.test) and all(_is_hardware(script, s, plan) for s in inner)
+        case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=args)):
+            names = {n for a in args for n in read(a)}
+            roles = {script.roles.of(ast.Name(n, ast.Load()), entry) for n in names}
+            return bool(names) and roles <= set(ENGINEERING)
+    return False
+
+
+def _only_asks(script: Script, value: ast.expr) -> bool:
+    return all(
+        (script.imports.resolve(n.func) or "").startswith(ASKING) for n in ast.walk(value) if isinstance(n, ast.Call)
+    )
+
+
+def _is_read(script: Script, plan: Plan, statement: ast.stmt) -> bool:
+    """Whether anything that stays reads what a statement binds."""
+    entry, names = plan.nest.entry, bound(statement)
+    if isinstance(statement, ast.Expr):  # a print of the device: needed as long as the device is used elsewhere
+        names = read(statement)
+        names = {n for n in names if script.roles.of(ast.Name(n, ast.Load()), entry) in ENGINEERING}
+        return any(_read_by_others(script, plan, n, statement) for n in names)
+    return any(_read_by_others(script, plan, n, statement) for n in names)
+
+
+def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) -> bool:
+    entry, outer = plan.nest.entry, plan.nest.outer
+    role = script.roles.of(ast.Name(name, ast.Load()), entry)
+    for other in statements_of(entry.body):
+        inside = outer.lineno <= other.lineno <= (outer.end_lineno or 0)
+        own = statement.lineno <= other.lineno <= (statement.end_lineno or 0)
+        if inside or own or other in plan.moved_setup:
+            continue
+        if name in read(_shallow(other)) and not _is_hardware(script, other, plan):
+            return True
+        if name in read(_shallow(other)) and not isinstance(other, ast.Expr):
+            return True
+    for function in [*script.roles.functions.values(), *script.roles.owner]:
+        if function not in plan.absorbed and function is not entry and name in free(function):
+            return True
+    if role is Role.DEVICE:
+        return False  # hooks say self.device
+    for _, item in hook_items(plan):
+        scope, statements = code_of(item, plan)
+        if scope is entry and name in read(statements):
+            return True
+    return False
+
+
+def _shallow(statement: ast.stmt) -> list[ast.AST]:
+    if isinstance(statement, Function | ast.ClassDef):
+        return []
+    if not isinstance(getattr(statement, "body", None), list):
+        return [statement]
+    return [n for n in ast.iter_child_nodes(statement) if not isinstance(n, ast.stmt | ast.ExceptHandler)]
+
+
+class MainFunction(Idiom):
+    """Statements of the module's top level go into `main()`, where no function needs their names as globals."""
+
+    name = "main-function"
+
+    def apply(self, script: Script, plan: Plan) -> bool:
+        tree = script.tree
+        if plan.nest.entry is not tree:
+            return False
+        if "main" in script.roles.functions or "main" in bound(tree.body):
+            raise Unproven("the name main is taken", plan.nest.outer)
+        wrapped = [s for s in tree.body if not self._stays(script, s)]
+        self._check_imports(tree, wrapped)
+        names = {n for s in wrapped for n in bound(_with_guard_open(s))}
+        for statement in tree.body:
+            if statement in wrapped or statement in plan.absorbed:
+                continue
+            shared = read([statement]) & names
+            if shared:
+                raise Unproven(f"`{min(shared)}` is read as a global", statement)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and dotted(node.func) in ("globals", "locals", "exec", "eval"):
+                raise Unproven("the script looks into its own namespace", node)
+        plan.wrapped = set(wrapped)
+        return True
+
+    def _stays(self, script: Script, statement: ast.stmt) -> bool:
+        if isinstance(statement, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
+            return True
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            return True  # the docstring
+        return is_constant(script.tree, statement)
+
+    def _check_imports(self, tree: ast.Module, wrapped: list[ast.stmt]) -> None:
+        imports = [s.lineno for s in tree.body if isinstance(s, ast.Import | ast.ImportFrom)]
+        for statement in wrapped:
+            early = imports and statement.lineno < max(imports)
+            if early and not _is_seed(statement):
+                raise Unproven("a statement stands between the imports", statement)
+
+
+def _is_seed(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and "seed" in ast.dump(statement)
+
+
+def is_constant(tree: ast.Module, statement: ast.stmt) -> bool:
+    """`BATCH_SIZE = 64`: a literal bound once, to a plain name."""
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_literal(value):
+            bindings = [s for s in statements_of(tree.body) if name in bound(s) and not _holds_blocks(s)]
+            changed = any(isinstance(n, ast.Global) and name in n.names for n in ast.walk(tree))
+            loops = any(isinstance(n, ast.For) and name in bound(n.target) for n in walk_scope(tree.body))
+            return bindings == [statement] and not changed and not loops
+    return False
+
+
+def _holds_blocks(statement: ast.stmt) -> bool:
+    return isinstance(getattr(statement, "body", None), list) and not isinstance(statement, Function | ast.ClassDef)
+
+
+def _is_literal(value: ast.expr) -> bool:
+    match value:
+        case ast.Constant():
+            return True
+        case ast.UnaryOp(operand=inner):
+            return _is_literal(inner)
+        case ast.BinOp(left=left, right=right):
+            return _is_literal(left) and _is_literal(right)
+        case ast.Tuple(elts=elements):
+            return all(_is_literal(e) for e in elements)
+    return False
+
+
+def _with_guard_open(statement: ast.stmt) -> list[ast.stmt]:
+    return statement.body if is_guard(statement) else [statement]  # type: ignore[attr-defined]
+
+
+def is_guard(statement: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`"""
+    match statement:
+        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")]), orelse=[]):
+            return True
+    return False

@@ -1,0 +1,72 @@
+"""The callbacks a Trainer has: those given, and the default ones where they are wanted and missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litify.callbacks.base import Callback
+from litify.callbacks.checkpoint import Checkpoint
+from litify.callbacks.model_checkpoint import ModelCheckpoint
+from litify.callbacks.progress import ProgressBar, TQDMProgressBar
+from litify.callbacks.timer import Timer
+from litify.errors import MisconfigurationException
+from litify.settings import duration
+
+
+def complete(trainer: Any, given: dict[str, Any], fast: int) -> list[Callback]:
+    """The Trainer's callbacks, checkpoint callbacks last.
+
+    Raises:
+        MisconfigurationException: a callback of a kind that another argument turns off, or twice the same state key.
+    """
+    asked = given["callbacks"]
+    callbacks: list[Callback] = list(asked) if isinstance(asked, (list, tuple)) else [asked] if asked is not None else []
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise MisconfigurationException(
+                f"Trainer(callbacks=...) got a {type(callback).__name__}; derive the class from litify.Callback."
+            )
+    _timer(trainer, given, callbacks)
+    _progress(given, callbacks)
+    _checkpoint(given, callbacks, fast)
+    _unique(callbacks)
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def _timer(trainer: Any, given: dict[str, Any], callbacks: list[Callback]) -> None:
+    span = duration(given["max_time"], "max_time")
+    if span is not None and not any(isinstance(callback, Timer) for callback in callbacks):
+        callbacks.append(Timer(duration=span, interval="step"))
+    trainer.has_timer = any(isinstance(callback, Timer) for callback in callbacks)
+
+
+def _progress(given: dict[str, Any], callbacks: list[Callback]) -> None:
+    bars = [callback for callback in callbacks if isinstance(callback, ProgressBar)]
+    if len(bars) > 1:
+        raise MisconfigurationException("Trainer(callbacks=...) has two progress bars; pass one.")
+    if given["enable_progress_bar"] is False:
+        if bars:
+            raise MisconfigurationException(
+                "Trainer(enable_progress_bar=False) goes with no progress bar callback; leave one of them out."
+            )
+    elif not bars:
+        callbacks.append(TQDMProgressBar())
+
+
+def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> None:
+    there = any(isinstance(callback, Checkpoint) for callback in callbacks)
+    if given["enable_checkpointing"] is False and there:
+        raise MisconfigurationException(
+            "Trainer(enable_checkpointing=False) goes with no checkpoint callback; leave one of them out."
+        )
+    if given["enable_checkpointing"] is not False and not there and not fast:
+        callbacks.append(ModelCheckpoint())
+
+
+def _unique(callbacks: list[Callback]) -> None:
+    keys = [callback.state_key for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise RuntimeError(
+            f"Two callbacks keep their state under the same key {twice}; give one of them a `state_key` of its own."
+        )

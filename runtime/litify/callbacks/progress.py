@@ -1,0 +1,266 @@
+"""Progress bars: in a terminal a bar that moves, elsewhere a line per epoch."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from litify.callbacks.base import Callback
+
+if TYPE_CHECKING:
+    from litify.module import LightningModule
+    from litify.trainer import Trainer
+
+INTERVAL = 0.1  # seconds between two drawings of a bar: what eyes follow, and what costs nothing
+
+
+class ProgressBar(Callback):
+    """Base of progress bars: what they show, and whether they do.
+
+    Override `get_metrics` for other metrics, or hooks for another bar.
+    """
+
+    def __init__(self) -> None:
+        self._trainer: Trainer | None = None
+        self._enabled = True
+
+    @property
+    def trainer(self) -> Trainer:
+        if self._trainer is None:
+            raise TypeError(f"{type(self).__name__} is not attached to a Trainer yet; read it in a hook.")
+        return self._trainer
+
+    @property
+    def is_enabled(self) -> bool:
+        return self._enabled
+
+    @property
+    def is_disabled(self) -> bool:
+        return not self._enabled
+
+    def enable(self) -> None:
+        """Show the bar again."""
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Show nothing; the Trainer does this on ranks other than 0."""
+        self._enabled = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._trainer = trainer
+        if not trainer.is_global_zero:
+            self.disable()
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands beside the bar: the run's version and the metrics logged with prog_bar=True."""
+        version = getattr(trainer.logger, "version", None) if trainer.loggers else None
+        metrics: dict[str, Any] = {} if version is None else {"v_num": version}
+        return {**metrics, **trainer.progress_bar_metrics}
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        """`print` that does not tear the bar."""
+        print(*args, **kwargs)
+
+    @property
+    def total_train_batches(self) -> float:
+        return self.trainer.num_training_batches
+
+    @property
+    def total_val_batches(self) -> float:
+        return sum(self.trainer.num_val_batches)
+
+
+class TQDMProgressBar(ProgressBar):
+    """A tqdm bar per epoch and validation in a terminal; where output goes to a file, a line per epoch on stderr.
+
+    Args:
+        refresh_rate: batches between two drawings; 0 shows nothing. Drawing is limited to ten times a second besides.
+        process_position: lines to leave free above.
+        leave: whether finished bars of epochs stay.
+
+    Raises:
+        ValueError: a negative refresh rate.
+    """
+
+    def __init__(self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False) -> None:
+        super().__init__()
+        if refresh_rate < 0:
+            raise ValueError(f"TQDMProgressBar(refresh_rate={refresh_rate}): pass 0 for no bar, or more.")
+        self._refresh_rate, self._process_position, self._leave = refresh_rate, process_position, leave
+        self._train_bar: Any = None
+        self._val_bar: Any = None
+        self._next = 0.0
+        self._begun = 0.0
+
+    @property
+    def refresh_rate(self) -> int:
+        return self._refresh_rate
+
+    @property
+    def process_position(self) -> int:
+        return self._process_position
+
+    @property
+    def is_enabled(self) -> bool:
+        return self._enabled and self._refresh_rate > 0
+
+    @property
+    def is_disabled(self) -> bool:
+        return not self.is_enabled
+
+    @property
+    def train_progress_bar(self) -> Any:
+        return self._train_bar
+
+    @property
+    def val_progress_bar(self) -> Any:
+        return self._val_bar
+
+    # -- training -----------------------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._moves = self.is_enabled and sys.stderr.isatty()
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._begun = time.monotonic()
+        self._next = 0.0
+        if self._moves:
+            if self._train_bar is None or self._leave:
+                self._train_bar = self.init_train_tqdm()
+            self._train_bar.reset(_total(self.total_train_batches))
+            self._train_bar.set_description(f"Epoch {trainer.current_epoch}")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._train_bar is None:
+            return
+        last = trainer.state.is_last_batch
+        if (batch_idx + 1) % self._refresh_rate and not last:
+            return
+        now = time.monotonic()
+        if now >= self._next or last:
+            self._next = now + INTERVAL
+            self._train_bar.n = batch_idx + 1
+            self._train_bar.set_postfix(_short(self.get_metrics(trainer, pl_module)), refresh=True)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._train_bar is not None:
+            self._train_bar.set_postfix(_short(self.get_metrics(trainer, pl_module)), refresh=True)
+            if self._leave:
+                self._train_bar.close()
+        elif self.is_enabled:
+            self._line(trainer, pl_module)
+
+    def _line(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """What a log file gets: one line for the epoch."""
+        metrics = _short(self.get_metrics(trainer, pl_module))
+        metrics.pop("v_num", None)
+        shown = "  ".join(f"{name}={value}" for name, value in metrics.items())
+        of = f"/{trainer.max_epochs}" if trainer.max_epochs != -1 else ""
+        seconds = time.monotonic() - self._begun
+        text = f"epoch {trainer.current_epoch + 1}{of}  {trainer.state.batch_idx + 1} batches  {seconds:.1f} s  {shown}"
+        print(text.rstrip(), file=sys.stderr, flush=True)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for bar in (self._val_bar, self._train_bar):
+            if bar is not None:
+                bar.close()
+        self._train_bar = self._val_bar = None
+
+    # -- evaluation ---------------------------------------------------------------------------------------------------------
+
+    def _start(self, name: str, total: float) -> None:
+        if self.is_enabled and sys.stderr.isatty():
+            self._val_bar = self.init_validation_tqdm()
+            self._val_bar.reset(_total(total))
+            self._val_bar.set_description(name)
+            self._next = 0.0
+
+    def _advance(self) -> None:
+        if self._val_bar is not None:
+            self._val_bar.n += 1
+            now = time.monotonic()
+            if now >= self._next:
+                self._next = now + INTERVAL
+                self._val_bar.refresh()
+
+    def _stop(self) -> None:
+        if self._val_bar is not None:
+            self._val_bar.close()
+            self._val_bar = None
+        self._next = 0.0
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        name = "Sanity Checking" if trainer.sanity_checking else "Validation"
+        self._start(name, sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches))
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._advance()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start("Testing", sum(trainer.num_test_batches))
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._advance()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._start("Predicting", sum(trainer.num_predict_batches))
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._advance()
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._stop()
+
+    # -- bars ---------------------------------------------------------------------------------------------------------------
+
+    def init_train_tqdm(self) -> Any:
+        """A new bar for training epochs; override for another look."""
+        return self._bar(position=2 * self._process_position, leave=True)
+
+    def init_validation_tqdm(self) -> Any:
+        """A new bar for evaluation."""
+        return self._bar(position=2 * self._process_position + (self._train_bar is not None), leave=False)
+
+    def _bar(self, position: int, leave: bool) -> Any:
+        from tqdm import tqdm  # only where a bar is drawn
+
+        return tqdm(position=position, leave=leave, disable=self.is_disabled, dynamic_ncols=True, file=sys.stderr, smoothing=0)
+
+    def print(self, *args: Any, **kwargs: Any) -> None:
+        if self._train_bar is None and self._val_bar is None:
+            print(*args, **kwargs)
+            return
+        from tqdm import tqdm
+
+        separator = kwargs.pop("sep", " ")
+        tqdm.write(separator.join(map(str, args)), file=kwargs.pop("file", sys.stdout), **kwargs)
+
+
+def _total(batches: float) -> int | None:
+    return None if math.isinf(batches) else int(batches)
+
+
+def _short(metrics: dict[str, Any]) -> dict[str, str]:
+    return {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in metrics.items()}
