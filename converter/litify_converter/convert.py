@@ -55,6 +55,5 @@ def convert_script(script: Script, target: str = "litify", style: str = "auto") 
     if style == "auto":
         improve(script, plan)
     leave_loops(plan)
-    homes = find_homes(script, plan)
-    text = Emitter(script, plan, homes, target).emit()
+    text = Emitter(script, plan, find_homes(script, plan), target).emit()
     return Conversion(finish(text, script), script, nest, plan)

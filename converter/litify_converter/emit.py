@@ -6,11 +6,11 @@ import ast
 from collections.abc import Callable, Sequence
 
 import libcst as cst
-from litify_linter.reading.scopes import Function
+from litify_linter.reading.scopes import Function, bound
 
 from litify_converter.idioms.setup import is_guard
 from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, is_redundant, usage
+from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, find_homes, is_redundant, usage
 from litify_converter.read import CstStatement, Script
 from litify_converter.rewrite import Rewriter
 
@@ -27,9 +27,26 @@ class Emitter:
         self.target = target
         self.variables = homes.variables
         self.batch_names = self._batch_names()
+        self.data = self._data_emitter()
         self.inner_edits = {id(script.cst_of[s]): [] for s in plan.dropped} | {
             id(script.cst_of[s]): statements(text) for s, text in plan.replaced.items()
         }
+
+    def _data_emitter(self) -> Emitter | None:
+        """The emitter of the DataModule's methods."""
+        plan = self.plan
+        if not plan.data_name:
+            return None
+        half = Plan(
+            plan.nest,
+            plan.data_class,
+            plan.data_hooks,
+            moved_setup=plan.moved_setup,
+            absorbed=plan.absorbed,
+            wrapped=plan.wrapped,
+            of_data=True,
+        )
+        return Emitter(self.script, half, find_homes(self.script, half), self.target)
 
     def emit(self) -> str:
         edits: dict[int, Statements] = {id(self.script.cst_of[s]): [] for s in self.plan.moved_setup}
@@ -106,12 +123,9 @@ class Emitter:
     @property
     def instance(self) -> str:
         """The name of the LightningModule in the entry."""
-        init = self.homes.usages.get("__init__")
-        models = [v.name for v in init.bound] if init is not None else []
-        if len(models) == 1 and "model" in models[0]:
-            return models[0]
-        taken = self.variables.locals_of(self.plan.nest.entry)
-        return "lit_model" if "lit_model" not in taken else "lit_model_"
+        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
+        taken -= {v.name for v in self.homes.home if self._is_inside(v)}
+        return next(name for name in ("model", "lit_model", "lit_model_") if name not in taken)
 
     def _instance_edits(self) -> dict[int, Statements]:
         """Where `__init__` builds modules, the instance is made in the place of the first of them."""
@@ -123,15 +137,18 @@ class Emitter:
         return {id(node): with_comments(statements(self._instance_text()), node.leading_lines)}
 
     def _instance_text(self) -> str:
-        arguments = [
-            ast.unparse(value) if value is not None else name for name, value in self.homes.parameters.items()
-        ]
-        return f"{self.instance} = {self.plan.class_name}({', '.join(arguments)})"
+        return f"{self.instance} = {self.plan.class_name}({self.arguments()})"
+
+    def arguments(self) -> str:
+        """What the entry passes to the class."""
+        return ", ".join(ast.unparse(v) if v is not None else name for name, v in self.homes.parameters.items())
 
     def _entry_statements(self) -> Statements:
         """What takes the loop's place."""
         plan = self.plan
         lines = [] if "__init__" in plan.hooks and plan.hooks["__init__"].items else [self._instance_text()]
+        if self.data is not None:
+            lines.append(f"{plan.data_name} = {plan.data_class}({self.data.arguments()})")
         arguments = [f"{k}={self.entry_text(*v)}" for k, v in plan.trainer.items()]
         arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
         lines.append(f"trainer = Trainer({', '.join(arguments)})")
@@ -179,10 +196,22 @@ class Emitter:
     # -- the classes -----------------------------------------------------------------------------------------------
 
     def _classes(self) -> Statements:
+        return [*self._module_class(), *(self.data.emit_data_class() if self.data is not None else [])]
+
+    def emit_data_class(self) -> Statements:
+        """The DataModule; `self` is the emitter of the plan's data half."""
+        first = ["super().__init__()"]
+        if self.homes.parameters:
+            first.append("self.save_hyperparameters()")
+        first += [f"self.{attribute} = {parameter}" for attribute, parameter in self.homes.attributes.items()]
+        init = Hook("__init__", [], tuple(self.homes.parameters), first)
+        hooks = ([init] if self.homes.parameters else []) + list(self.plan.hooks.values())
+        made = [h for hook in hooks if (h := self._hook(hook)) is not None]
+        return class_statement(self.plan.class_name, "LightningDataModule", made)
+
+    def _module_class(self) -> Statements:
         hooks = [self._init(), *(self._hook(h) for n, h in self.plan.hooks.items() if n != "__init__")]
-        doc = statements(f'class {self.plan.class_name}(LightningModule):\n    pass\n')[0]
-        assert isinstance(doc, cst.ClassDef)
-        return [doc.with_changes(body=cst.IndentedBlock([h for h in hooks if h is not None]))]
+        return class_statement(self.plan.class_name, "LightningModule", [h for h in hooks if h is not None])
 
     def _init(self) -> cst.FunctionDef | None:
         homes = self.homes
@@ -268,7 +297,7 @@ class Emitter:
             name_text,
             field_text,
             self.inner_edits,
-            in_hook=True,
+            in_hook=not self.plan.of_data,
             batch_names=self.batch_names,
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
@@ -340,6 +369,14 @@ def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
     if isinstance(statement, CstStatement):
         return statement.with_changes(leading_lines=[li for li in statement.leading_lines if li.comment is not None])
     return statement
+
+
+def class_statement(name: str, base: str, body: Sequence[cst.BaseStatement]) -> Statements:
+    """`class <name>(<base>)` with methods."""
+    made = statements(f"class {name}({base}):\n    pass\n")[0]
+    assert isinstance(made, cst.ClassDef)
+    first = [without_blank_lines(s) for s in body[:1]]
+    return [made.with_changes(body=cst.IndentedBlock([*first, *body[1:]]))]
 
 
 def main_function(body: Statements) -> Statements:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from litify_converter.idioms.automatic import AutomaticOptimization
 from litify_converter.idioms.base import Unproven
 from litify_converter.idioms.build import BuildInModule
+from litify_converter.idioms.data_module import DataModule
 from litify_converter.idioms.epoch_break import EpochBreak
 from litify_converter.idioms.evaluation import Evaluation
 from litify_converter.idioms.metrics import EpochMetrics
@@ -26,6 +27,7 @@ IDIOMS = (
     BuildInModule(),
     DeadSetup(),
     MainFunction(),
+    DataModule(),
 )
 
 

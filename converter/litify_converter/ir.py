@@ -178,6 +178,7 @@ class Plan:
     eval_loops: list[BatchLoop] = field(default_factory=list)
     style_hyperparameters: bool = False  # __init__ saves its arguments
     data_hooks: dict[str, Hook] = field(default_factory=dict)  # of the DataModule
+    of_data: bool = False  # the plan of a DataModule
     data_name: str = ""  # the DataModule's instance in the entry
     data_class: str = ""
     moved_setup: set[ast.stmt] = field(default_factory=set)  # set-up statements that went into a hook

@@ -299,7 +299,7 @@ class _HomeFinder:
         return Home.LOCAL
 
     def _home_of_set_up(self, variable: Variable, role: Role | None) -> Home:
-        if role is Role.DEVICE:
+        if role is Role.DEVICE and not self.plan.of_data:
             return Home.DEVICE
         if role is Role.OPTIMIZER:
             return Home.OPTIMIZER
@@ -347,6 +347,8 @@ class _HomeFinder:
 
     def _loaders(self) -> dict[Variable, str]:
         """The loaders that the Trainer is given, and how hooks reach them."""
+        if self.plan.of_data:
+            return {}
         sources = [(self.nest.batches.scope, self.nest.batches.source, "self.trainer.train_dataloader")]
         if self.plan.val_source is not None:
             sources.append((*self.plan.val_source, "self.trainer.val_dataloaders"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
+from litify_converter.effects import only_looks
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
 from litify_converter.ir import Note, Plan
 from litify_converter.lifetimes import statements_of
@@ -30,13 +32,58 @@ class DeadSetup(Idiom):
             gone = plan.moved_setup | set(plan.dropped)
             top = [s for s in entry.body if s.lineno < outer.lineno and s not in gone]
             dead = [s for s in top if _is_hardware(script, s, plan) and not _is_read(script, plan, s)]
-            if not dead:
+            unread = [s for s in top if _was_for_loop(script, s, plan) and not _is_read(script, plan, s)]
+            if not dead and not unread:
                 return done
             for statement in dead:
-                plan.moved_setup.add(statement)
+                self._keep_option(script, plan, statement)
                 plan.dropped[statement] = "the Trainer chooses the device"
                 plan.notes.append(Note("engineering", statement.lineno, "the Trainer chooses the device (--accelerator)"))
+            for statement in unread:
+                plan.dropped[statement] = "only the removed code read it"
+            plan.moved_setup |= {*dead, *unread}
             done = True
+
+
+    def _keep_option(self, script: Script, plan: Plan, statement: ast.stmt) -> None:
+        """An option such as `--no-cuda` goes on working: it becomes the Trainer's accelerator."""
+        entry = plan.nest.entry
+        sources: list[ast.AST] = [statement, *self._definitions(script, plan, statement)]
+        for node in (n for source in sources for n in ast.walk(source)):
+            parts = node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) else []
+            if isinstance(node, ast.If | ast.IfExp):
+                parts = [node.test]
+            for part in parts:
+                negated = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
+                option = part.operand if isinstance(part, ast.UnaryOp) else part
+                if isinstance(option, ast.Attribute) and script.roles.of(option.value, entry) is Role.CONFIG:
+                    yes, no = ast.Constant("cpu"), ast.Constant("auto")
+                    choice = ast.IfExp(option, yes if negated else no, no if negated else yes)
+                    plan.trainer["accelerator"] = (entry, choice)
+
+    @staticmethod
+    def _definitions(script: Script, plan: Plan, statement: ast.stmt) -> list[ast.stmt]:
+        """Where the truth values that a statement tests (`use_cuda`) were found out."""
+        entry = plan.nest.entry
+        tested = {n for n in read(statement) if script.roles.of(ast.Name(n, ast.Load()), entry) is Role.HAS_GPU}
+        return [s for s in entry.body if isinstance(s, ast.Assign) and bound(s) & tested]
+
+
+def _was_for_loop(script: Script, statement: ast.stmt, plan: Plan) -> bool:
+    """`total_step = len(train_loader)`: a plain value that the loop read."""
+    entry = plan.nest.entry
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value) if only_looks(statement, script, entry):
+            if any(isinstance(n, ast.Call) and dotted(n.func) != "len" for n in ast.walk(value)):
+                return False
+            return any(isinstance(n, ast.Name) and n.id == name for n in _loop_nodes(plan))
+    return False
+
+
+def _loop_nodes(plan: Plan) -> Iterator[ast.AST]:
+    yield from ast.walk(plan.nest.outer)
+    for function in plan.absorbed:
+        yield from ast.walk(function)
 
 
 def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
@@ -83,6 +130,10 @@ def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) 
             return True
         if name in read(_shallow(other)) and not isinstance(other, ast.Expr):
             return True
+    if any(name in read(expression) for _, expression in plan.trainer.values()):
+        return True
+    if plan.nest.batches.source is not None and name in read(plan.nest.batches.source):
+        return True
     for function in [*script.roles.functions.values(), *script.roles.owner]:
         if function not in plan.absorbed and function is not entry and name in free(function):
             return True

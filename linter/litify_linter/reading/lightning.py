@@ -168,9 +168,9 @@ class LightningNames:
         self._stars = [node.module for node in star_imports if package_of(node.module) is not None]
 
     def qualified(self, node: ast.expr) -> str | None:
-        """Qualified name of an imported expression; a name nobody binds may come from a star import of Lightning."""
+        """Qualified name of an imported expression; one of the main names may come from a star import of Lightning."""
         name = self._imports.resolve(node)
-        if name is None and self._stars and isinstance(node, ast.Name):
+        if name is None and self._stars and isinstance(node, ast.Name) and node.id in KINDS | {"Trainer"}:
             return f"{self._stars[0]}.{node.id}"
         return name
 

@@ -118,10 +118,13 @@ class DDPStrategy(Strategy):
         if dist.is_initialized():
             return
         backend = self.process_group_backend or self.accelerator.process_group_backend
+        hook = sys.excepthook
         if launch.world() is None:  # strategy="ddp" for one process: a group of one, found nowhere
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
             dist.init_process_group(backend, timeout=self.timeout)
+        if hook is launch.report_failure:  # torch has put "[rank1]: " before each line of it; it names the rank itself
+            sys.excepthook = hook
         atexit.register(_leave_group)
 
     def setup_module(self, module: LightningModule, training: bool) -> None:
