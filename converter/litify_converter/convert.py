@@ -53,7 +53,7 @@ def convert_script(script: Script, target: str = "litify", style: str = "auto") 
     nest = find_nest(script)
     plan = general_plan(script, nest)
     if style == "auto":
-        improve(script, plan)
+        plan = improve(script, plan)
     leave_loops(plan)
     text = Emitter(script, plan, find_homes(script, plan), target).emit()
     return Conversion(finish(text, script), script, nest, plan)

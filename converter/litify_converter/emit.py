@@ -6,11 +6,12 @@ import ast
 from collections.abc import Callable, Sequence
 
 import libcst as cst
-from litify_linter.reading.scopes import Function, bound
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, exposed
 
 from litify_converter.idioms.setup import is_guard
 from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, find_homes, is_redundant, usage
+from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, after_loop, find_homes, is_redundant, usage
 from litify_converter.read import CstStatement, Script
 from litify_converter.rewrite import Rewriter
 
@@ -130,7 +131,7 @@ class Emitter:
     def _instance_edits(self) -> dict[int, Statements]:
         """Where `__init__` builds modules, the instance is made in the place of the first of them."""
         init = self.plan.hooks.get("__init__")
-        if init is None or not init.items:
+        if init is None or not init.items or self.plan.instance_last:
             return {}
         first = next(i.statement for i in init.items if isinstance(i, Moved))
         node = self.script.cst_of[first]
@@ -146,17 +147,27 @@ class Emitter:
     def _entry_statements(self) -> Statements:
         """What takes the loop's place."""
         plan = self.plan
-        lines = [] if "__init__" in plan.hooks and plan.hooks["__init__"].items else [self._instance_text()]
+        made_before = "__init__" in plan.hooks and plan.hooks["__init__"].items and not plan.instance_last
+        lines = [] if made_before else [self._instance_text()]
         if self.data is not None:
             lines.append(f"{plan.data_name} = {plan.data_class}({self.data.arguments()})")
         arguments = [f"{k}={self.entry_text(*v)}" for k, v in plan.trainer.items()]
         arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
         lines.append(f"trainer = Trainer({', '.join(arguments)})")
         lines.append(f"trainer.fit({', '.join([self.instance, *self._data_arguments()])})")
+        lines += self._back_to_device()
         for variable, attribute in self.homes.read_back.items():
             if not self._is_inside(variable):
                 lines.append(f"{variable.name} = {self.instance}.{attribute}")
         return statements("\n".join(lines))
+
+    def _back_to_device(self) -> list[str]:
+        """Lightning leaves the model on the CPU; code after training that names the device wants it there."""
+        entry = self.plan.nest.entry
+        names = exposed(after_loop(entry.body, self.plan.nest.outer))
+        devices = [n for n in sorted(names) if self.script.roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE]
+        uses_model = any(v.name in names for v in self.homes.home if self._is_inside(v))
+        return [f"{self.instance}.to({devices[0]})"] if devices and uses_model else []
 
     def _data_arguments(self) -> list[str]:
         plan = self.plan
@@ -347,8 +358,9 @@ class Emitter:
         names = ", ".join(sorted(self.plan.imports))
         line = statements(f"from {self.target} import {names}")
         body = list(module.body)
-        imports = [i for i, s in enumerate(body) if is_import(s)]
-        at = imports[-1] + 1 if imports else (1 if body and _is_docstring(body[0]) else 0)
+        at = 1 if body and _is_docstring(body[0]) else 0
+        while at < len(body) and is_import(body[at]):
+            at += 1
         return module.with_changes(body=[*body[:at], *line, *body[at:]]).code
 
 

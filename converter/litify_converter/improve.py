@@ -24,18 +24,21 @@ IDIOMS = (
     ProgressPrint(),
     EpochMetrics(),
     LogLoss(),
+    MainFunction(),
     BuildInModule(),
     DeadSetup(),
-    MainFunction(),
     DataModule(),
 )
 
 
-def improve(script: Script, plan: Plan) -> None:
-    """Apply every idiom whose condition holds; the report says which condition failed for the others."""
+def improve(script: Script, plan: Plan) -> Plan:
+    """The plan with every idiom applied whose condition holds; the report says which condition failed for the others."""
     for idiom in IDIOMS:
+        trial = plan.copy()
         try:
-            if idiom.apply(script, plan):
-                plan.idioms.append(idiom.name)
+            if idiom.apply(script, trial):
+                trial.idioms.append(idiom.name)
+                plan = trial
         except Unproven as reason:
             plan.notes.append(Note("look", reason.line, f"{idiom.name} left out: {reason}"))
+    return plan

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from litify_linter.reading.scopes import Function
 
@@ -191,5 +192,18 @@ class Plan:
     replaced: dict[ast.stmt, str] = field(default_factory=dict)  # statement inside a moved one -> text in its names
     expressions: dict[str, str] = field(default_factory=dict)  # expression -> what stands for it, at the epoch's end
     wrapped: set[ast.stmt] = field(default_factory=set)  # top-level statements that go into main()
+    instance_last: bool = False  # the LightningModule is made right before training, not where the model was
     idioms: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+
+    def copy(self) -> Plan:
+        """A plan that can be changed without changing this one."""
+        twin = copy.copy(self)
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, dict | list | set):
+                setattr(twin, one.name, copy.copy(value))
+        for hooks in (twin.hooks, twin.data_hooks):
+            for name, hook in hooks.items():
+                hooks[name] = Hook(name, list(hook.items), hook.parameters, list(hook.first), list(hook.last))
+        return twin

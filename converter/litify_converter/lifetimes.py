@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, flow, free, function_locals, read
+from litify_linter.reading.scopes import Function, bound, exposed, flow, free, function_locals, read
 
 from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.read import Script
@@ -244,6 +244,13 @@ class _HomeFinder:
         self.homes = Homes(self.variables)
         self.usages = {name: usage(hook.items, self.variables, plan) for name, hook in plan.hooks.items()}
         self.homes.usages = self.usages
+        epochs = self.nest.epochs
+        epoch = self.variables.of(epochs.target, epochs.scope) if epochs.target else None
+        for found in self.usages.values():
+            if epoch in found.read and epochs.first is not None:  # the hook computes the epoch's number from it
+                first = {v for n in read(epochs.first) if (v := self.variables.of(n, epochs.scope)) is not None}
+                found.read |= first
+                found.exposed |= first
 
     def find(self) -> Homes:
         training = {n: u for n, u in self.usages.items() if n not in DEFINING}
@@ -412,13 +419,10 @@ class _HomeFinder:
     # -- the rest of the script ------------------------------------------------------------------------------------
 
     def _read_after(self) -> set[Variable]:
-        """Variables that are read after the loop in the scope it stands in."""
-        entry, outer = self.nest.entry, self.nest.outer
-        found: set[Variable] = set()
-        for statement in statements_of(entry.body):
-            if statement.lineno > (outer.end_lineno or outer.lineno) and statement not in self.plan.dropped:
-                found |= {v for n in read(_shallow(statement)) if (v := self.variables.of(n, entry)) is not None}
-        return found
+        """Variables that what follows the loop reads before it binds them anew."""
+        entry = self.nest.entry
+        after = [s for s in after_loop(entry.body, self.nest.outer) if s not in self.plan.dropped]
+        return {v for n in exposed(after) if (v := self.variables.of(n, entry)) is not None}
 
     def _read_outside(self) -> set[Variable]:
         """Variables that functions which stay outside of the hooks read or write."""
@@ -443,6 +447,19 @@ class _HomeFinder:
             module = [s for s in self.script.tree.body if not isinstance(s, Function | ast.ClassDef)]
             found |= {v for n in bound(module) if (v := self.variables.of(n, self.script.tree)) is not None}
         return found
+
+
+def after_loop(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
+    """The statements that run after a loop: those behind it in its own block, then in the blocks around."""
+    for at, statement in enumerate(body):
+        if statement is outer:
+            return body[at + 1 :]
+        if any(n is outer for n in ast.walk(statement)):
+            inner: list[ast.stmt] = []
+            for name in ("body", "orelse", "finalbody"):
+                inner += after_loop(getattr(statement, name, []), outer)
+            return inner + list(getattr(statement, "finalbody", [])) + body[at + 1 :]
+    return []
 
 
 def statements_of(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:

@@ -32,7 +32,6 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.absorbed = [call.function for call in nest.calls]
     _configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
-    plan.trainer_text["num_sanity_val_steps"] = "0"
     return plan
 
 

@@ -6,7 +6,6 @@ import ast
 from collections.abc import Callable, Mapping
 
 import libcst as cst
-from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role, Roles
 from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals
 
@@ -243,14 +242,25 @@ class Rewriter(cst.CSTTransformer):
         if not (self.in_hook and isinstance(call, ast.Call) and is_device_move(call, self.roles, self.scope)):
             return updated
         assert isinstance(call.func, ast.Attribute)
-        name = dotted(call.func.value)
-        if name in self.batch_names or self.roles.of(call.func.value, self.scope) in (Role.MODEL, Role.CRITERION):
+        if _root(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (Role.MODEL, Role.CRITERION):
             return updated.func.value
         if call.func.attr == "cuda":
             return updated.with_changes(
                 func=updated.func.with_changes(attr=cst.Name("to")), args=[cst.Arg(cst.parse_expression("self.device"))]
             )
         return updated
+
+
+def _root(node: ast.expr) -> str | None:
+    """The name that a chain of attributes, method calls and subscripts starts from."""
+    while True:
+        match node:
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner)):
+                node = inner
+            case ast.Name(id=name):
+                return name
+            case _:
+                return None
 
 
 def is_device_move(call: ast.Call, roles: Roles, scope: Scope) -> bool:

@@ -127,8 +127,9 @@ def settings_lookup(
     @functools.cache
     def nearest(folder: Path) -> Settings:
         candidate = folder / "pyproject.toml"
-        if candidate.is_file() and _table(candidate) is not None:
-            return apply_overrides(read_settings(candidate), overrides)
+        table = _table(candidate) if candidate.is_file() else None
+        if table is not None:
+            return apply_overrides(_settings_from(table, candidate), overrides)
         return nearest(folder.parent) if folder.parent != folder else apply_overrides(Settings(), overrides)
 
     return lambda folder: nearest(folder.absolute())
@@ -144,7 +145,10 @@ def apply_overrides(settings: Settings, overrides: Overrides) -> Settings:
 
 def read_settings(path: Path) -> Settings:
     """The settings in a pyproject.toml. Raises ConfigError."""
-    table = _table(path) or {}
+    return _settings_from(_table(path) or {}, path)
+
+
+def _settings_from(table: Mapping[str, Any], path: Path) -> Settings:
     for key in table:
         if key not in KEYS:
             close = difflib.get_close_matches(key, KEYS, 1)
@@ -200,7 +204,6 @@ def _weight(selector: str) -> int:
     return len(rule.code) if rule is not None else len(selector)
 
 
-@functools.cache
 def _table(path: Path) -> Mapping[str, Any] | None:
     """`[tool.litify.lint]` of a file, None where it has none. Raises ConfigError for what is no TOML."""
     if sys.version_info >= (3, 11):

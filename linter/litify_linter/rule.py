@@ -25,9 +25,9 @@ class Finding:
     end_column: int
 
     @property
-    def order(self) -> tuple[int, int, str]:
+    def order(self) -> tuple[int, int, str, str]:
         """Position first, then code: the order in which findings are printed."""
-        return (self.line, self.column, self.code)
+        return (self.line, self.column, self.code, self.message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,7 @@ def start_epoch(job: FitJob, state: State) -> int:
     state.is_last_batch = False
     job.hooks.call("on_train_epoch_start")
     state.phase = Phase.BATCHES
+    job.results.in_batch = True
     if job.iterator is None:
         job.iterate()
     return 0
@@ -165,6 +166,7 @@ def resume_epoch(job: FitJob, state: State) -> int:
         next(job.iterator, None)
     restore_rng(job, "rng")
     job.resume = None
+    job.results.in_batch = True
     state.batch_idx = state.batch - 1
     state.is_last_batch = state.batch >= job.loaders.num_batches
     phase, state.phase = state.phase, Phase.BATCHES
@@ -184,7 +186,7 @@ def restore_rng(job: FitJob, key: str) -> None:
 def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
     """A batch from its first hook to its last. False: a hook asked to skip the rest of the epoch."""
     results = job.results
-    results.start_batch(batch)
+    results.batch = batch
     if batch is None:
         warn("The train loader yielded None; the batch is skipped.")
         return True
@@ -213,23 +215,21 @@ def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
 
 def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
     """Automatic optimization of one batch. Returns what training_step returned."""
-    results = job.results
-    args = (batch, batch_idx) if job.takes_batch_idx else (batch,)
-    window = window_of(job, batch_idx)
+    results, accumulate = job.results, job.accumulate
     output: Any = None
 
     def forward_backward() -> Tensor | None:
         nonlocal output
         results.hook = "training_step"
-        output = job.step(*args)
+        output = job.step(batch, batch_idx) if job.takes_batch_idx else job.step(batch)
         loss = output if output.__class__ is Tensor else loss_of(output)
-        if batch_idx % job.accumulate == 0:
+        if accumulate == 1 or batch_idx % accumulate == 0:
             zero_grad(job, state, batch_idx)
         if loss is not None:
-            backward(job, loss if window == 1 else loss / window)
+            backward(job, loss if accumulate == 1 else loss / window_of(job, batch_idx))
         return loss
 
-    if steps_after(job, state, batch_idx):
+    if accumulate == 1 or steps_after(job, state, batch_idx):
         optimizer_step(job, state, batch_idx, forward_backward)
     elif job.blocks_sync is None:
         forward_backward()
@@ -253,6 +253,9 @@ def window_of(job: FitJob, batch_idx: int) -> int:
 
 
 def zero_grad(job: FitJob, state: State, batch_idx: int) -> None:
+    if job.zero_first is not None:
+        job.zero_first()
+        return
     optimizer = job.optimizers[0]
     if job.before_zero_grad:
         job.results.hook = "on_before_zero_grad"
@@ -273,8 +276,11 @@ def backward(job: FitJob, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         job.results.hook = "on_before_backward"
         for hook in job.before_backward:
             hook(loss)
-    job.results.hook = "backward"
-    job.strategy.backward(loss, *args, **kwargs)
+    if job.own_backward is None:
+        loss.backward(*args, **kwargs)
+    else:
+        job.results.hook = "backward"
+        job.own_backward(loss, *args, **kwargs)
     if job.after_backward:
         job.results.hook = "on_after_backward"
         for hook in job.after_backward:
@@ -284,7 +290,7 @@ def backward(job: FitJob, loss: Tensor, *args: Any, **kwargs: Any) -> None:
 def optimizer_step(job: FitJob, state: State, batch_idx: int, closure: Callable[[], Any]) -> None:
     """The closure, then clipping, then the step; or the module's own `optimizer_step`, which gets the same closure."""
     if job.own_optimizer_step is None:
-        job.step_optimizer(job.optimizers[0], closure)
+        job.step_first(closure)
     else:
         job.results.hook = "optimizer_step"
         job.own_optimizer_step(state.epoch, batch_idx, job.wrapped[0], closure)
@@ -348,7 +354,7 @@ def step_lr(job: FitJob, interval: str, index: int, plateau: bool) -> None:
 def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
     """Loggers, validation and schedulers that watch a metric: when one of them is due."""
     trainer = job.trainer
-    stepped = not job.automatic or steps_after(job, state, batch_idx)
+    stepped = job.accumulate == 1 or steps_after(job, state, batch_idx)
     if stepped and trainer.log_every_n_steps:
         due = (state.batches_stepped + 1) % trainer.log_every_n_steps == 0
         if due or trainer.should_stop or trainer.fast_dev_run:
@@ -357,7 +363,8 @@ def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
         validate(job, state)
     if stepped:
         count_batch(job, state, batch_idx)
-    state.phase = Phase.BATCHES
+    if job.batch_end or job.validation is not None:
+        state.phase = Phase.BATCHES
     if trainer.interrupt_asked:
         raise KeyboardInterrupt
 

@@ -13,8 +13,10 @@ from litify.errors import MisconfigurationException
 from litify.hooks import Hook, Hooks, HookTable, is_overridden, run, takes
 from litify.metrics import Results
 from litify.optim import LightningOptimizer, LRSchedulerConfig
+from litify.precision.base import Precision
 from litify.seed import rng_state
 from litify.state import State
+from litify.strategies.base import Strategy
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -122,7 +124,8 @@ class FitJob:
 
     Attributes:
         accumulate: batches per optimizer step; read from the Trainer at the start of each epoch.
-        before_step: per optimizer, what runs between backward and step (hooks, clipping), or None for nothing.
+        zero_first: `zero_grad` of the optimizer under automatic optimization, where no hook has a say in it.
+        own_backward: the strategy's or the module's way to run backward, where it is more than `loss.backward()`.
     """
 
     def __init__(self, trainer: Trainer, module: LightningModule, hooks: HookTable) -> None:
@@ -154,7 +157,11 @@ class FitJob:
         self.optimizers: list[Optimizer] = []
         self.configs: list[LRSchedulerConfig] = []
         self.wrapped: list[LightningOptimizer] = []
-        self.before_step: dict[int, Callable[[], None] | None] = {}
+        self.steppers: dict[int, Callable[[Any], Any]] = {}
+        self.step_first: Callable[[Any], Any] = _no_optimizer
+        self.zero_first: Callable[[], None] | None = None
+        plain = type(trainer.strategy).backward is Strategy.backward and not is_overridden("backward", module)
+        self.own_backward: Hook | None = None if plain else trainer.strategy.backward
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
         self.iterator: Any = None
@@ -164,10 +171,22 @@ class FitJob:
         self.validation: EvalJob | None = None
 
     def take_optimizers(self, optimizers: list[Optimizer], configs: list[LRSchedulerConfig]) -> None:
-        """Keep the optimizers, wrapped for users, and decide what comes between backward and step."""
+        """Keep the optimizers, wrapped for users, and decide how each of them steps."""
         self.optimizers, self.configs = optimizers, configs
-        self.before_step = {id(optimizer): self._before_step(optimizer) for optimizer in optimizers}
+        self.steppers = {id(optimizer): self._stepper(optimizer) for optimizer in optimizers}
         self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
+        self.step_first = self.steppers[id(optimizers[0])]
+        if not self.before_zero_grad and not is_overridden("optimizer_zero_grad", self.module):
+            self.zero_first = optimizers[0].zero_grad
+
+    def _stepper(self, optimizer: Optimizer) -> Callable[[Any], Any]:
+        """What runs closure, hooks, clipping and step of an optimizer: its own `step` where nothing else has a say."""
+        strategy, before_step = self.strategy, self._before_step(optimizer)
+        plain = type(strategy).optimizer_step is Strategy.optimizer_step
+        plain = plain and type(strategy.precision).optimizer_step is Precision.optimizer_step
+        if plain and before_step is None:
+            return optimizer.step
+        return lambda closure: strategy.optimizer_step(optimizer, closure, before_step)
 
     def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
         hooks = [partial(hook, optimizer) for hook in self.before_optimizer_step]
@@ -183,16 +202,13 @@ class FitJob:
 
         return before_step
 
-    def step_optimizer(self, optimizer: Optimizer, closure: Callable[[], Any]) -> Any:
-        """closure, then hooks and clipping, then the step, as precision and strategy do it."""
-        return self.strategy.optimizer_step(optimizer, closure, self.before_step[id(optimizer)])
-
     def _user_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
         """`LightningOptimizer.step`: of the user under manual optimization, or in an own `optimizer_step`."""
+        step = self.steppers[id(optimizer)]
         if self.automatic:
-            return self.step_optimizer(optimizer, closure or _nothing)
+            return step(closure or _nothing)
         outer = self.results.hook
-        answer = self.step_optimizer(optimizer, closure or _nothing)
+        answer = step(closure or _nothing)
         self.results.hook = outer
         self.state.optimizer_steps += 1
         return answer
@@ -228,9 +244,11 @@ def _nothing() -> None:
     """The closure of a step whose gradients are there already."""
 
 
-def _scales(trainer: Trainer) -> bool:
-    from litify.precision.base import Precision
+def _no_optimizer(closure: Any) -> None:
+    raise MisconfigurationException("There is no optimizer yet: optimizers are made after setup, before on_fit_start.")
 
+
+def _scales(trainer: Trainer) -> bool:
     return type(trainer.strategy.precision).scale is not Precision.scale
 
 

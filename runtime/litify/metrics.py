@@ -122,12 +122,12 @@ class Results:
         self.idx: int | None = None
         self._slots: dict[tuple[Any, ...], Slot] = {}
         self._by_name: dict[tuple[str, str, int | None], Slot] = {}
-        self._batch_size: int | None = None
+        self._sized: Any = None  # the batch that _batch_size is of
+        self._batch_size = 1
 
     def start_batch(self, batch: Any, idx: int | None = None) -> None:
         self.in_batch = True
         self.batch = batch
-        self._batch_size = None
         self.idx = idx
 
     def log(
@@ -168,8 +168,8 @@ class Results:
             return batch_size
         if slot.reduce != "mean" or slot.metric or self.batch is None:
             return 1
-        if self._batch_size is None:
-            self._batch_size = batch_size_of(self.batch)
+        if self._sized is not self.batch:
+            self._sized, self._batch_size = self.batch, batch_size_of(self.batch)
         return self._batch_size
 
     def _register(self, key: tuple[Any, ...], value: Any, group: Any) -> Slot:
@@ -234,7 +234,7 @@ class Results:
     def end_batches(self) -> None:
         """The batches of a loader are over; from here on epoch values are read. All ranks reduce together."""
         self.in_batch = False
-        self.batch = None
+        self.batch = self._sized = None
         for slot in self._current():
             if slot.sync is not None and slot.on_epoch:
                 slot.epoch_value()
@@ -243,7 +243,7 @@ class Results:
         """Forget values, keep what the names mean."""
         self.in_batch = False
         self.idx = None
-        self.batch = None
+        self.batch = self._sized = None
         for slot in self._slots.values():
             if slot.metric and slot.total is not None:
                 slot.total.reset()

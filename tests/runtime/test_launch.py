@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -31,8 +32,9 @@ class Net(LightningModule):
         if "fail-once" in sys.argv and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
             sys.exit(7)
         if "wait" in sys.argv:
-            print("waiting", os.getpid(), flush=True)
-            time.sleep(60)
+            if batch_idx == 0:
+                print("waiting", os.getpid(), flush=True)
+            time.sleep(0.1)
         return self.layer(batch).mean()
 
     def configure_optimizers(self):
@@ -43,8 +45,9 @@ trainer = Trainer(
     devices=int(sys.argv[1]), accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
     enable_progress_bar=False, enable_model_summary=False,
 )
-trainer.fit(Net(), DataLoader(torch.ones(8, 4), batch_size=2))
-print("rank", trainer.global_rank, "of", trainer.world_size, "threads", os.environ.get("OMP_NUM_THREADS"), sys.argv[1:])
+trainer.fit(Net(), DataLoader(torch.ones(4000 if "wait" in sys.argv else 8, 4), batch_size=2))
+line = f"rank {trainer.global_rank} of {trainer.world_size} threads {os.environ.get('OMP_NUM_THREADS')} {sys.argv[1:]}"
+os.write(1, f"{line}\\n".encode())  # at once: the processes share the pipe
 """
 
 
@@ -91,6 +94,19 @@ def test_an_outside_torchrun_works_too(script: Path) -> None:
     code, out, err = finish(start(*torchrun, script, 2, OMP_NUM_THREADS="1"))
     assert (code, len(out.splitlines())) == (0, 2), err
     assert "rank 1 of 2" in out
+
+
+@pytest.mark.slow
+def test_two_launchers_make_two_nodes(script: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        endpoint = f"localhost:{free.getsockname()[1]}"
+    nodes = ["--num-processes", 1, "--num-nodes", 2, "--rdzv-endpoint", endpoint]
+    launchers = [
+        start("-m", "litify", "run", script, *nodes, "--node-rank", rank, "--", 1) for rank in range(2)
+    ]
+    for rank, (code, out, err) in enumerate(map(finish, launchers)):
+        assert code == 0 and f"rank {rank} of 2" in out, err
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
-from litify_converter.effects import is_call_of
+from litify_converter.effects import draws_random, is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import Variables, statements_of
+from litify_converter.lifetimes import Variables, find_homes, statements_of
 from litify_converter.read import Script
 
 
@@ -43,6 +43,7 @@ class BuildInModule(Idiom):
         plan.moved_setup |= set(drops)
         plan.dropped |= {s: "the Trainer moves the model to its device" for s in drops}
         plan.style_hyperparameters = True
+        makers.check_arguments(plan, min(s.lineno for s in models.values()))
         return True
 
 
@@ -156,6 +157,21 @@ class _Makers:
             for node in walk_scope(statement):
                 if isinstance(node, ast.Call) and not self._harmless(node):
                     raise Unproven("something happens between the construction of the models", statement)
+
+    def check_arguments(self, plan: Plan, line: int) -> None:
+        """What `__init__` takes must exist where the instance is made: where the first model was made, or at the end."""
+        wanted = {n for v in find_homes(self.script, plan).parameters.values() if v is not None for n in read(v)}
+        late = {n for s in self.top if s.lineno > line and s not in plan.moved_setup for n in bound(s)}
+        if not wanted & late:
+            return
+        names = {v.name for v in find_homes(self.script, plan).usages["__init__"].bound}
+        for statement in self.top:
+            if statement.lineno > line and statement not in plan.moved_setup:
+                if names & read([statement]):
+                    raise Unproven("the model is used before everything that its module needs exists", statement)
+                if draws_random(statement, self.script, self.entry):
+                    raise Unproven("random numbers are drawn after the model is made", statement)
+        plan.instance_last = True
 
     def _harmless(self, call: ast.Call) -> bool:
         role = self.script.roles.of(call, self.entry)

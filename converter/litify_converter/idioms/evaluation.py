@@ -66,6 +66,7 @@ class Evaluation(Idiom):
 
     def _put(self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]) -> None:
         assert loop.source is not None and loop.target is not None
+        plan.trainer_text["num_sanity_val_steps"] = "0"  # its prints and files would come once too often
         plan.val_source = (found.scope, loop.source)
         plan.eval_loops.append(loop)
         end = plan.hooks["on_train_epoch_end"]

@@ -10,9 +10,9 @@ from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
 from litify_converter.effects import only_looks
-from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
-from litify_converter.ir import Note, Plan
-from litify_converter.lifetimes import statements_of
+from litify_converter.idioms.base import Idiom, Unproven, hook_items
+from litify_converter.ir import Note, Plan, Variable
+from litify_converter.lifetimes import Variables, statements_of, usage
 from litify_converter.read import Script
 
 ENGINEERING = (Role.DEVICE, Role.HAS_GPU)
@@ -132,6 +132,9 @@ def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) 
             return True
     if any(name in read(expression) for _, expression in plan.trainer.values()):
         return True
+    first = plan.nest.epochs.first
+    if first is not None and name in read(first):
+        return True
     if plan.nest.batches.source is not None and name in read(plan.nest.batches.source):
         return True
     for function in [*script.roles.functions.values(), *script.roles.owner]:
@@ -139,11 +142,13 @@ def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) 
             return True
     if role is Role.DEVICE:
         return False  # hooks say self.device
-    for _, item in hook_items(plan):
-        scope, statements = code_of(item, plan)
-        if scope is entry and name in read(statements):
-            return True
-    return False
+    return Variable(entry, name) in hook_reads(script, plan)
+
+
+def hook_reads(script: Script, plan: Plan) -> set[Variable]:
+    """Variables of the script that any hook reads."""
+    variables = Variables(script, [i for _, i in hook_items(plan)])
+    return {v for hook in plan.hooks.values() for v in usage(hook.items, variables, plan).read}
 
 
 def _shallow(statement: ast.stmt) -> list[ast.AST]:
