@@ -166,7 +166,9 @@ class Emitter:
         entry = self.plan.nest.entry
         names = exposed(after_loop(entry.body, self.plan.nest.outer))
         devices = [n for n in sorted(names) if self.script.roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE]
-        uses_model = any(v.name in names for v in self.homes.home if self._is_inside(v))
+        roles = self.script.roles
+        models = [v for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL]
+        uses_model = any(v.name in names for v in models)
         return [f"{self.instance}.to({devices[0]})"] if devices and uses_model else []
 
     def _data_arguments(self) -> list[str]:

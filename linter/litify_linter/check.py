@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,6 +39,11 @@ def check_source(data: bytes, path: str, settings: Settings, named: bool = True)
     """Lint the bytes of a file. Unless it was named, a file that does not speak of torch is not even parsed."""
     if not named and not any(word in data for word in MENTIONS):
         return Checked(path)
+    with _collector_paused():
+        return _check(data, path, settings)
+
+
+def _check(data: bytes, path: str, settings: Settings) -> Checked:
     codes = settings.codes_for(path)
     try:
         source = read_source(data)
@@ -49,6 +56,18 @@ def check_source(data: bytes, path: str, settings: Settings, named: bool = True)
         return Checked(path, (Finding(error.code, name, error.message, *place),), tuple(lines))
     findings = lint(source, codes)
     return Checked(path, tuple(findings), tuple(source.lines) if findings else ())
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """A tree is made of a great many objects, none of them garbage: the collector's looking takes half of the parse."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def lint(source: Source, codes: frozenset[str]) -> list[Finding]:

@@ -226,6 +226,24 @@ def test_interrupt_ends_every_process(folder: Path, number: signal.Signals, code
     assert not list((folder / "tmp").glob("litify*"))
 
 
+def test_progress_counts_on_one_line_of_a_terminal_and_leaves_it_empty(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from litify.commands.verify import _Progress
+
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with _Progress() as progress:
+        progress.update("train.py", 3)  # nothing in the first second
+        now = 2.0
+        progress.update("train.py", 312)
+        progress.update("train.py", 7)
+    line = "running train.py: 312 steps"
+    shorter = "running train.py: 7 steps"
+    assert capsys.readouterr().err == f"\r{line}\r{shorter}  \r{' ' * len(shorter)}\r"
+
+
 def processes_of(folder: str) -> list[int]:
     """Processes whose working folder lies below (Linux)."""
     found = []

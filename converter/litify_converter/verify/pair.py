@@ -111,9 +111,12 @@ def _work_folder(keep: str | os.PathLike[str] | None) -> Path:
     if keep is None:
         return Path(tempfile.mkdtemp(prefix="litify-verify-")).resolve()
     folder = Path(keep).resolve()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CannotVerify(f"{keep} is not empty; --keep takes a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CannotVerify(f"{keep} is not empty; --keep takes a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotVerify(f"{keep} cannot be used: {error.strerror}; --keep takes a new folder") from error
     return folder
 
 
@@ -166,7 +169,10 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
     traces.mkdir(parents=True)
     real = Path(script).resolve()
     both = [Path(request.raw).resolve(), Path(request.lit).resolve()]
-    scratch = mirror(folder / "tree", Path.cwd().resolve(), both, omit=folder.parent)
+    try:
+        scratch = mirror(folder / "tree", Path.cwd().resolve(), both, omit=folder.parent)
+    except OSError as error:
+        raise CannotVerify(f"cannot copy the working folder to {folder}: {error}") from error
     settings = Settings(
         script=str(scratch.place_of(real)),
         argv0=str(scratch.place_of(real)) if os.path.isabs(script) else script,

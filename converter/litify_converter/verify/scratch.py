@@ -122,7 +122,7 @@ def _fill(source: Path, target: Path, budget: _Budget, spine: set[Path], omit: P
         if entry.is_symlink():
             _copy_link(here, there, source)
         elif not entry.is_dir():
-            _copy_file(here, there, budget.spend(entry.stat().st_size, 1))
+            _copy_file(here, there, budget.spend(_bytes(entry), 1))
         elif here in spine:
             _fill(here, there, budget, spine, omit)
         elif here not in omit.parents and budget.spend(*_size(here, budget)):
@@ -141,7 +141,7 @@ def _size(folder: Path, limit: _Budget) -> tuple[int, int]:
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))
             elif not entry.is_symlink():
-                size += entry.stat().st_size
+                size += _bytes(entry)
     return size, files
 
 
@@ -155,6 +155,13 @@ def _copy_folder(source: Path, target: Path) -> None:
             _copy_folder(here, there)
         else:
             _copy_file(here, there, affordable=True)
+
+
+def _bytes(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # gone since the folder was listed: another program's temporary file
+        return 0
 
 
 def _copy_file(source: Path, target: Path, affordable: bool) -> None:

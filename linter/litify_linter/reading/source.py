@@ -56,12 +56,20 @@ def decode(data: bytes) -> str:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
-    except SyntaxError as error:  # detect_encoding: an unknown encoding, or bytes that contradict it
-        raise UnreadableSource("E902", f"cannot be decoded: {error.msg}") from None
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        reason = f"byte 0x{data[error.start]:02x} is not valid {error.encoding}"
-        raise UnreadableSource("E902", f"cannot be decoded: {reason}; add a coding line", line) from None
+        raise _undecodable(data, error) from None
+    except SyntaxError as error:  # detect_encoding: an unknown encoding, or bytes in the first lines that are no UTF-8
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as cause:
+            raise _undecodable(data, cause) from None
+        raise UnreadableSource("E902", f"cannot be decoded: {error.msg}") from None
+
+
+def _undecodable(data: bytes, error: UnicodeDecodeError) -> UnreadableSource:
+    line = data.count(b"\n", 0, error.start) + 1
+    reason = f"byte 0x{data[error.start]:02x} is not valid {error.encoding}"
+    return UnreadableSource("E902", f"cannot be decoded: {reason}; add a coding line", line)
 
 
 def parse(text: str) -> ast.Module:

@@ -87,6 +87,7 @@ class _Progress:
         self.on_terminal = sys.stderr.isatty()
         self.script = ""
         self.started = 0.0
+        self.announced = False
         self.width = 0  # of the line shown now
 
     def __enter__(self) -> _Progress:

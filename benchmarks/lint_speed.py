@@ -1,0 +1,76 @@
+"""How long linting takes, beside parsing the same bytes and beside other linters that are installed.
+
+    python benchmarks/lint_speed.py FOLDER [--repeat N]
+
+FOLDER is any tree of Python files, for example a checkout of github.com/pytorch/examples. Each command runs as its own
+process, cold (interpreter start included), in turn, and the median of N runs is shown. `ast.parse` reads the same files
+in one process that does nothing else: the floor for any linter written in Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PARSE = (
+    "import ast, pathlib, sys, warnings; warnings.simplefilter('ignore')\n"
+    "for path in pathlib.Path(sys.argv[1]).rglob('*.py'):\n"
+    "    try: ast.parse(path.read_bytes())\n"
+    "    except (SyntaxError, ValueError): pass\n"
+)
+
+
+def commands(folder: str) -> dict[str, list[str]]:
+    """Name -> command line, of those that can run here."""
+    found = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "ast.parse alone": [sys.executable, "-c", PARSE, folder],
+        "litify lint": [sys.executable, "-m", "litify", "lint", "--isolated", "--statistics", folder],
+    }
+    for name, arguments in {
+        "ruff check": ["ruff", "check", "--no-cache", "--isolated", "--statistics"],
+        "torchfix": ["torchfix"],
+        "flake8": ["flake8", "--isolated", "--count", "-q"],
+    }.items():
+        beside = Path(sys.executable).with_name(arguments[0])
+        program = str(beside) if beside.exists() else shutil.which(arguments[0])
+        if program is not None:
+            found[name] = [program, *arguments[1:], folder]
+    return found
+
+
+def seconds(command: list[str]) -> float:
+    """Wall time of one run; the exit code of a linter says whether it found something, not whether it ran."""
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{' '.join(command)}: exit {done.returncode}\n{done.stderr}")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder")
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    files = list(Path(options.folder).rglob("*.py"))
+    lines = sum(path.read_bytes().count(b"\n") for path in files)
+    print(f"{len(files)} files, {lines} lines, median of {options.repeat}")
+    every = commands(options.folder)
+    times: dict[str, list[float]] = {name: [] for name in every}
+    for _ in range(options.repeat):
+        for name, command in every.items():
+            times[name].append(seconds(command))
+    floor = statistics.median(times["ast.parse alone"])
+    for name, taken in times.items():
+        median = statistics.median(taken)
+        print(f"{name:16} {median:7.3f} s  {median / floor:5.2f} x ast.parse")
+
+
+if __name__ == "__main__":
+    main()
