@@ -7,9 +7,9 @@ from pathlib import Path
 
 from litify_converter.emit import Emitter
 from litify_converter.finish import finish
+from litify_converter.improve import improve
 from litify_converter.ir import Nest, Plan, item_lines
 from litify_converter.lifetimes import find_homes
-from litify_converter.improve import improve
 from litify_converter.plan import general_plan, leave_loops
 from litify_converter.read import Script, read
 from litify_converter.regions import find_nest

@@ -29,7 +29,7 @@ class Emitter:
         self.variables = homes.variables
         self.batch_names = self._batch_names()
         self.data = self._data_emitter()
-        self.inner_edits = {id(script.cst_of[s]): [] for s in plan.dropped} | {
+        self.inner_edits: dict[int, Statements] = {id(script.cst_of[s]): [] for s in plan.dropped} | {
             id(script.cst_of[s]): statements(text) for s, text in plan.replaced.items()
         }
 
@@ -74,12 +74,17 @@ class Emitter:
     def _first_use(self) -> ast.stmt:
         """The first top-level statement that uses the classes: they come before it."""
         init = self.plan.hooks.get("__init__")
-        users = [self.plan.nest.outer, *(i.statement for i in (init.items if init else []) if isinstance(i, Moved))]
+        users = [
+            self.plan.nest.outer,
+            *(i.statement for i in (init.items if init else []) if isinstance(i, Moved)),
+        ]
         return min((self._top_level_of(s) for s in users), key=lambda s: s.lineno)
 
     # -- the entry: what stays where it was ------------------------------------------------------------------------
 
-    def _rewritten_entry(self, statement: ast.stmt, node: CstStatement, edits: dict[int, Statements]) -> Statements:
+    def _rewritten_entry(
+        self, statement: ast.stmt, node: CstStatement, edits: dict[int, Statements]
+    ) -> Statements:
         entry = self.plan.nest.entry
         if isinstance(statement, ast.ClassDef):
             return [node]
@@ -97,7 +102,7 @@ class Emitter:
             in_hook=False,
             own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
         )
-        return list(cst.Module([node]).visit(rewriter).body)
+        return rewritten(node, rewriter)
 
     def _holds(self, function: Function) -> bool:
         """Whether the entry is a function defined inside this one."""
@@ -142,7 +147,9 @@ class Emitter:
 
     def arguments(self) -> str:
         """What the entry passes to the class."""
-        return ", ".join(ast.unparse(v) if v is not None else name for name, v in self.homes.parameters.items())
+        return ", ".join(
+            ast.unparse(v) if v is not None else name for name, v in self.homes.parameters.items()
+        )
 
     def _entry_statements(self) -> Statements:
         """What takes the loop's place."""
@@ -165,7 +172,9 @@ class Emitter:
         """Lightning leaves the model on the CPU; code after training that names the device wants it there."""
         entry = self.plan.nest.entry
         names = exposed(after_loop(entry.body, self.plan.nest.outer))
-        devices = [n for n in sorted(names) if self.script.roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE]
+        devices = [
+            n for n in sorted(names) if self.script.roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE
+        ]
         roles = self.script.roles
         models = [v for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL]
         uses_model = any(v.name in names for v in models)
@@ -176,6 +185,8 @@ class Emitter:
         if plan.data_name:
             return [plan.data_name]
         batches = plan.nest.batches
+        if "train_dataloader" in plan.hooks:
+            return []
         source = "range(1)" if batches.source is None else self.entry_text(batches.scope, batches.source)
         return [source] + ([self.entry_text(*plan.val_source)] if plan.val_source else [])
 
@@ -204,7 +215,9 @@ class Emitter:
     ) -> str:
         rewriter = Rewriter(scope, self.script.roles, name_text, field_text, {}, in_hook, self.batch_names)
         node = cst.parse_expression(ast.unparse(expression))
-        return cst.Module([]).code_for_node(cst.ensure_type(node.visit(rewriter), cst.BaseExpression))
+        made = node.visit(rewriter)
+        assert isinstance(made, cst.BaseExpression)
+        return cst.Module([]).code_for_node(made)
 
     # -- the classes -----------------------------------------------------------------------------------------------
 
@@ -302,7 +315,7 @@ class Emitter:
                 value = self.hook_text(item.value_scope, item.value, hook)
                 return [] if target == value else statements(f"{target} = {value}")
 
-    def _moved(self, node: CstStatement | cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
+    def _moved(self, node: cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
         name_text, field_text = self._hook_names(scope, hook)
         rewriter = Rewriter(
             scope,
@@ -314,7 +327,7 @@ class Emitter:
             batch_names=self.batch_names,
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
-        return list(cst.Module([node]).visit(rewriter).body)
+        return rewritten(node, rewriter)
 
     def hook_text(self, scope: Scope, expression: ast.expr, hook: Hook) -> str:
         """An expression of the script as it is spelled in a hook."""
@@ -348,7 +361,9 @@ class Emitter:
     def _batch_names(self) -> frozenset[str]:
         """Names of the parts of a batch: the Trainer has moved them."""
         targets = [loop.target for loop in [self.plan.nest.batches, *self.plan.eval_loops]]
-        return frozenset(n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name))
+        return frozenset(
+            n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name)
+        )
 
     # -- around ----------------------------------------------------------------------------------------------------
 
@@ -359,11 +374,19 @@ class Emitter:
     def _with_import(self, module: cst.Module) -> str:
         names = ", ".join(sorted(self.plan.imports))
         line = statements(f"from {self.target} import {names}")
+        if isinstance(self.plan.nest.batches.statement, ast.While) and "itertools" not in self.script.imports.names:
+            line = [*statements("import itertools"), *line]
         body = list(module.body)
         at = 1 if body and _is_docstring(body[0]) else 0
         while at < len(body) and is_import(body[at]):
             at += 1
         return module.with_changes(body=[*body[:at], *line, *body[at:]]).code
+
+
+def rewritten(node: cst.BaseStatement, rewriter: Rewriter) -> Statements:
+    """A statement after rewriting: none, one or more."""
+    assert isinstance(node, CstStatement)
+    return list(cst.Module([node]).visit(rewriter).body)
 
 
 def statements(text: str) -> Statements:
@@ -381,7 +404,9 @@ def with_comments(body: Statements, leading: Sequence[cst.EmptyLine]) -> Stateme
 def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
     """The first statement of a block: its comments stay, blank lines before it go."""
     if isinstance(statement, CstStatement):
-        return statement.with_changes(leading_lines=[li for li in statement.leading_lines if li.comment is not None])
+        return statement.with_changes(
+            leading_lines=[li for li in statement.leading_lines if li.comment is not None]
+        )
     return statement
 
 
@@ -403,7 +428,13 @@ def main_function(body: Statements) -> Statements:
 
 def opened_guard(made: Statements) -> Statements:
     """The statements under `if __name__ == "__main__":`."""
-    return [s for one in made if isinstance(one, cst.If) for s in one.body.body if isinstance(s, cst.BaseStatement)]
+    return [
+        s
+        for one in made
+        if isinstance(one, cst.If)
+        for s in one.body.body
+        if isinstance(s, cst.BaseStatement)
+    ]
 
 
 def is_import(statement: cst.CSTNode) -> bool:

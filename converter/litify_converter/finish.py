@@ -8,6 +8,8 @@ from pathlib import Path
 
 import black
 import libcst as cst
+from black.const import DEFAULT_LINE_LENGTH
+from black.files import find_project_root, parse_pyproject_toml
 from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk_scope
 
 from litify_converter.emit import is_import
@@ -24,7 +26,9 @@ def finish(text: str, script: Script) -> str:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        raise SelfCheckFailed(f"the result does not parse: {error.msg} (line {error.lineno} of the result)") from None
+        raise SelfCheckFailed(
+            f"the result does not parse: {error.msg} (line {error.lineno} of the result)"
+        ) from None
     text = _without_imports(text, _no_longer_used(script.tree, tree))
     check_names(ast.parse(text), script)
     return black.format_str(text, mode=_mode(script.path))
@@ -32,11 +36,11 @@ def finish(text: str, script: Script) -> str:
 
 def _mode(path: Path) -> black.Mode:
     """Black's settings of the project the script belongs to."""
-    root, _ = black.find_project_root([str(path.resolve())])
-    config = root / "pyproject.toml"
-    settings = black.parse_pyproject_toml(str(config)) if config.is_file() else {}
+    root, _ = find_project_root([str(path.resolve())])
+    config = root / "pyproject.toml" if root is not None else None
+    settings = parse_pyproject_toml(str(config)) if config is not None and config.is_file() else {}
     return black.Mode(
-        line_length=int(settings.get("line_length", black.DEFAULT_LINE_LENGTH)),
+        line_length=int(settings.get("line_length", DEFAULT_LINE_LENGTH)),
         string_normalization=not settings.get("skip_string_normalization", False),
         magic_trailing_comma=not settings.get("skip_magic_trailing_comma", False),
     )
@@ -54,8 +58,14 @@ def _exported(tree: ast.Module) -> set[str]:
     """Names listed in __all__."""
     names: set[str] = set()
     for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            names |= {c.value for c in ast.walk(node.value) if isinstance(c, ast.Constant) and isinstance(c.value, str)}
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets
+        ):
+            names |= {
+                c.value
+                for c in ast.walk(node.value)
+                if isinstance(c, ast.Constant) and isinstance(c.value, str)
+            }
     return names
 
 

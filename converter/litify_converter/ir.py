@@ -90,7 +90,7 @@ class EpochLoop:
 class BatchLoop:
     """What training_step is called for: the batches of `source`, or once per epoch where there is no batch loop."""
 
-    statement: ast.For | None
+    statement: ast.For | ast.While | None
     scope: Scope
     source: ast.expr | None = None  # the loader (enumerate and tqdm taken off), None: one step per epoch
     target: ast.expr | None = None
@@ -103,7 +103,7 @@ class Nest:
     """The loop nest, taken apart along the Trainer's hooks. `start`, `step` and `end` are in order of execution."""
 
     entry: Scope  # where the outermost loop stands: the module, or a function such as main()
-    outer: ast.For  # the outermost loop itself
+    outer: ast.For | ast.While  # the outermost loop itself
     epochs: EpochLoop
     batches: BatchLoop
     start: tuple[Item, ...]  # from the start of an epoch to the first batch
@@ -118,7 +118,9 @@ class Nest:
         if epochs.end is not None:
             count = f"{ast.unparse(epochs.first) if epochs.first else 0} .. {ast.unparse(epochs.end)}"
         lines.append(f"epochs {epochs.target or '-'}: {count}")
-        lines.append(f"batches of {ast.unparse(source) if source is not None else 'nothing (one step per epoch)'}")
+        lines.append(
+            f"batches of {ast.unparse(source) if source is not None else 'nothing (one step per epoch)'}"
+        )
         for name in ("start", "step", "end"):
             lines.append(f"{name}:")
             lines += [f"  {line}" for item in getattr(self, name) for line in item_lines(item)]
@@ -189,8 +191,12 @@ class Plan:
     absorbed: list[Function] = field(default_factory=list)  # functions that became hooks
     imports: set[str] = field(default_factory=lambda: {"LightningModule", "Trainer"})
     dropped: dict[ast.stmt, str] = field(default_factory=dict)  # statement -> reason
-    replaced: dict[ast.stmt, str] = field(default_factory=dict)  # statement inside a moved one -> text in its names
-    expressions: dict[str, str] = field(default_factory=dict)  # expression -> what stands for it, at the epoch's end
+    replaced: dict[ast.stmt, str] = field(
+        default_factory=dict
+    )  # statement inside a moved one -> text in its names
+    expressions: dict[str, str] = field(
+        default_factory=dict
+    )  # expression -> what stands for it, at the epoch's end
     wrapped: set[ast.stmt] = field(default_factory=set)  # top-level statements that go into main()
     instance_last: bool = False  # the LightningModule is made right before training, not where the model was
     idioms: list[str] = field(default_factory=list)

@@ -63,7 +63,9 @@ class Variables:
         for node in tree.body:
             if isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
                 defined |= bound([node])
-        assigned = bound(n for n in tree.body if not isinstance(n, Function | ast.ClassDef | ast.Import | ast.ImportFrom))
+        assigned = bound(
+            n for n in tree.body if not isinstance(n, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
+        )
         return defined - assigned
 
     def locals_of(self, scope: Scope) -> set[str]:
@@ -129,7 +131,9 @@ class Variables:
     def _is_result(self, item: Bind) -> bool:
         name = item.value.id if isinstance(item.value, ast.Name) else ""
         scope = item.value_scope
-        return isinstance(scope, Function) and name in self.locals_of(scope) and item.target_scope is not scope
+        return (
+            isinstance(scope, Function) and name in self.locals_of(scope) and item.target_scope is not scope
+        )
 
     def _is_fixed(self, item: Bind, rebound: set[Variable]) -> bool:
         """A constant, or a field of something nobody rebinds, such as `args.clip`."""
@@ -158,7 +162,9 @@ def usage(items: Iterable[Item], variables: Variables, plan: Plan) -> Usage:
             names = read(statements) | bound(statements)
             assigned = {n for n in names if variables.of(n, scope) in sure}
             exposed, after = flow(statements, assigned)
-            found.exposed |= {v for n in exposed if (v := variables.of(n, scope)) is not None and v not in sure}
+            found.exposed |= {
+                v for n in exposed if (v := variables.of(n, scope)) is not None and v not in sure
+            }
             found.read |= {v for n in read(statements) if (v := variables.of(n, scope)) is not None}
             sure |= {v for n in names if n in after and (v := variables.of(n, scope)) is not None}
         if isinstance(item, Bind) and not is_redundant(item, variables):
@@ -201,7 +207,9 @@ def edited(statement: ast.stmt, plan: Plan) -> list[ast.stmt]:
         return []
     if statement in plan.replaced:
         return ast.parse(plan.replaced[statement]).body
-    blocks = {n: getattr(statement, n) for n in ("body", "orelse", "finalbody") if getattr(statement, n, None)}
+    blocks = {
+        n: getattr(statement, n) for n in ("body", "orelse", "finalbody") if getattr(statement, n, None)
+    }
     if not blocks or not any(isinstance(b, list) for b in blocks.values()):
         return [statement]
     twin = copy.copy(statement)
@@ -221,10 +229,16 @@ class Homes:
     variables: Variables
     home: dict[Variable, Home] = field(default_factory=dict)
     text: dict[Variable, str] = field(default_factory=dict)  # how hooks spell the variable
-    parameters: dict[str, ast.expr | None] = field(default_factory=dict)  # of __init__: name -> argument in the entry
+    parameters: dict[str, ast.expr | None] = field(
+        default_factory=dict
+    )  # of __init__: name -> argument in the entry
     attributes: dict[str, str] = field(default_factory=dict)  # attribute -> parameter it is set from
-    given: dict[Variable, str] = field(default_factory=dict)  # optimizer made outside -> attribute that holds it
-    fields: dict[Variable, list[str]] = field(default_factory=dict)  # configuration -> its fields that are read
+    given: dict[Variable, str] = field(
+        default_factory=dict
+    )  # optimizer made outside -> attribute that holds it
+    fields: dict[Variable, list[str]] = field(
+        default_factory=dict
+    )  # configuration -> its fields that are read
     read_back: dict[Variable, str] = field(default_factory=dict)  # read after training -> attribute
     usages: dict[str, Usage] = field(default_factory=dict)
 
@@ -247,8 +261,12 @@ class _HomeFinder:
         epochs = self.nest.epochs
         epoch = self.variables.of(epochs.target, epochs.scope) if epochs.target else None
         for found in self.usages.values():
-            if epoch in found.read and epochs.first is not None:  # the hook computes the epoch's number from it
-                first = {v for n in read(epochs.first) if (v := self.variables.of(n, epochs.scope)) is not None}
+            if (
+                epoch in found.read and epochs.first is not None
+            ):  # the hook computes the epoch's number from it
+                first = {
+                    v for n in read(epochs.first) if (v := self.variables.of(n, epochs.scope)) is not None
+                }
                 found.read |= first
                 found.exposed |= first
 
@@ -277,7 +295,9 @@ class _HomeFinder:
             if loop.index is None or loop.index_start is not None:
                 continue
             variable = self.variables.of(loop.index, loop.scope)
-            items = [i for h in self.plan.hooks.values() for i in h.items if variable in self.variables.bound(i)]
+            items = [
+                i for h in self.plan.hooks.values() for i in h.items if variable in self.variables.bound(i)
+            ]
             if variable is not None and len(items) == 1 and self.homes.home.get(variable) is Home.LOCAL:
                 self.homes.text[variable] = "batch_idx"
 
@@ -389,7 +409,9 @@ class _HomeFinder:
             case Home.ATTRIBUTE:
                 attribute = self._free_attribute(attribute_name(name), variable)
                 homes.text[variable] = f"self.{attribute}"
-                in_init = variable in self.usages.get("__init__", Usage()).bound or variable in self._configured()
+                in_init = (
+                    variable in self.usages.get("__init__", Usage()).bound or variable in self._configured()
+                )
                 if not in_init and variable in self.set_up:
                     homes.parameters[name] = ast.Name(name, ast.Load())
                     homes.attributes[attribute] = name
@@ -408,7 +430,9 @@ class _HomeFinder:
         """Two functions' locals of one name that meet in one hook: the inner one takes its function's name too."""
         for hook in self.usages.values():
             seen: dict[str, Variable] = {}
-            for variable in sorted(hook.bound | hook.read, key=lambda v: (v.scope is not self.nest.entry, v.name)):
+            for variable in sorted(
+                hook.bound | hook.read, key=lambda v: (v.scope is not self.nest.entry, v.name)
+            ):
                 text = self.homes.text.get(variable)
                 if text is None:
                     continue
@@ -478,7 +502,9 @@ def statements_of(body: Iterable[ast.stmt]) -> Iterable[ast.stmt]:
 
 def _shallow(statement: ast.stmt) -> list[ast.AST]:
     """What a statement itself executes, without the statements inside it."""
-    if not isinstance(getattr(statement, "body", None), list) or isinstance(statement, Function | ast.ClassDef):
+    if not isinstance(getattr(statement, "body", None), list) or isinstance(
+        statement, Function | ast.ClassDef
+    ):
         return [statement]
     return [n for n in ast.iter_child_nodes(statement) if not isinstance(n, ast.stmt | ast.ExceptHandler)]
 

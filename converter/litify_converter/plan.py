@@ -20,9 +20,11 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         Refusal: a `break` or `continue` that no hook can express, batches made anew in each epoch.
     """
     plan = Plan(nest, class_name(script), {})
-    plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(script, nest, Role.SCHEDULER)
+    plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(
+        script, nest, Role.SCHEDULER
+    )
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
-    _check_source(script, nest, [*start, *step, *end])
+    fresh = _check_source(script, nest, [*start, *step, *end])
     hooks = {
         "on_train_epoch_start": Hook("on_train_epoch_start", start),
         "training_step": Hook("training_step", step, ("batch", "batch_idx")),
@@ -32,6 +34,9 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.absorbed = [call.function for call in nest.calls]
     _configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
+    if fresh is not None:  # each epoch makes its batches anew, as the script does
+        plan.hooks["train_dataloader"] = Hook("train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")])
+        plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
     return plan
 
 
@@ -74,7 +79,9 @@ def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
 
 
 def _names(targets: list[ast.expr]) -> list[ast.Name]:
-    return [n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return [
+        n for t in targets for n in ast.walk(t) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    ]
 
 
 def _inside(node: ast.AST, outer: ast.stmt) -> bool:
@@ -85,6 +92,11 @@ def _inside(node: ast.AST, outer: ast.stmt) -> bool:
 def receive(batches: BatchLoop) -> list[Item]:
     """The first lines of training_step: the batch, and its index, take the script's names."""
     items: list[Item] = []
+    if isinstance(batches.statement, ast.While):
+        test = batches.statement.test
+        if not (isinstance(test, ast.Constant) and test.value):
+            stop = f"if not ({ast.unparse(test)}):\n    self.trainer.should_stop = True\n    return"
+            items.append(New(batches.scope, stop, batches.statement))
     if batches.index is not None:
         start = f" + {ast.unparse(batches.index_start)}" if batches.index_start is not None else ""
         items.append(New(batches.scope, f"{batches.index} = BATCH_IDX__{start}"))
@@ -93,30 +105,43 @@ def receive(batches: BatchLoop) -> list[Item]:
     return items
 
 
-def _check_source(script: Script, nest: Nest, items: list[Item]) -> None:
+def _check_source(script: Script, nest: Nest, items: list[Item]) -> ast.expr | None:
+    """The source of the batches, where it has to be evaluated anew in each epoch (`zip(a, b)`); else None."""
     source = nest.batches.source
     if source is None:
-        return
+        return None
     variables = Variables(script, items)
     made = {v for item in items for v in variables.bound(item) if not isinstance(item, Bind)}
     for node in ast.walk(source):
         if isinstance(node, ast.Name):
             variable = variables.of(node.id, nest.batches.scope)
-            inner = variable is not None and isinstance(variable.scope, Function) and variable.scope is not nest.entry
+            inner = (
+                variable is not None
+                and isinstance(variable.scope, Function)
+                and variable.scope is not nest.entry
+            )
             if variable in made or (inner and variable not in variables.constant):
-                raise LoopShape(f"the batches come from `{node.id}`, which is made anew in each epoch", source)
+                raise LoopShape(
+                    f"the batches come from `{node.id}`, which is made anew in each epoch", source
+                )
     repeated = isinstance(source, ast.Name | ast.Attribute | ast.Subscript) or (
-        isinstance(source, ast.Call) and isinstance(source.func, ast.Name) and source.func.id in ("range", "list")
+        isinstance(source, ast.Call)
+        and isinstance(source.func, ast.Name)
+        and source.func.id in ("range", "list")
     )
-    if not repeated and nest.epochs.statement is not None:
-        raise LoopShape(f"the batches come from `{ast.unparse(source)}`, which has to be evaluated in each epoch", source)
+    return source if not repeated and nest.epochs.statement is not None else None
 
 
 def leave_loops(plan: Plan) -> None:
     """`continue` and `break` of the loops that are gone become returns."""
     nest = plan.nest
-    in_step, at_end = [], []
-    for name, found in (("training_step", in_step), ("on_train_epoch_end", at_end), ("on_train_epoch_start", at_end)):
+    in_step: list[ast.Break | ast.Continue] = []
+    at_end: list[ast.Break | ast.Continue] = []
+    for name, found in (
+        ("training_step", in_step),
+        ("on_train_epoch_end", at_end),
+        ("on_train_epoch_start", at_end),
+    ):
         for item in plan.hooks[name].items if name in plan.hooks else []:
             if isinstance(item, Moved):
                 for jump in _jumps(item.statement):
@@ -156,11 +181,15 @@ def _end_epoch_early(plan: Plan) -> None:
         return
     start = plan.hooks.setdefault("on_train_epoch_start", Hook("on_train_epoch_start", []))
     start.first.append("self.epoch_is_over = False")
-    early = Hook("on_train_batch_start", [], ("batch", "batch_idx"), ["return -1 if self.epoch_is_over else None"])
+    early = Hook(
+        "on_train_batch_start", [], ("batch", "batch_idx"), ["return -1 if self.epoch_is_over else None"]
+    )
     rest = {n: h for n, h in plan.hooks.items() if h is not start}
     plan.hooks = {start.name: start, early.name: early, **rest}
     line = plan.nest.batches.statement.lineno if plan.nest.batches.statement else 1
-    plan.notes.append(Note("look", line, "the Trainer fetches one more batch before it leaves the epoch early"))
+    plan.notes.append(
+        Note("look", line, "the Trainer fetches one more batch before it leaves the epoch early")
+    )
 
 
 def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
@@ -172,7 +201,9 @@ def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
     blocks = [getattr(statement, n, []) for n in ("body", "orelse", "finalbody")]
     if isinstance(statement, ast.For | ast.While | ast.AsyncFor):
         blocks = [statement.orelse]
-    blocks += [h.body for h in getattr(statement, "handlers", [])] + [c.body for c in getattr(statement, "cases", [])]
+    blocks += [h.body for h in getattr(statement, "handlers", [])] + [
+        c.body for c in getattr(statement, "cases", [])
+    ]
     return [jump for block in blocks for inner in block for jump in _jumps(inner)]
 
 
@@ -202,4 +233,5 @@ def difference(end: ast.expr, first: ast.expr | None) -> ast.expr:
             return end.left
         case ast.Constant(value=int(a)), ast.BinOp(op=ast.Add(), left=ast.Constant(value=int(b))) if a == b:
             return end.right
+    assert first is not None
     return ast.BinOp(end, ast.Sub(), first)

@@ -77,12 +77,16 @@ def parse(text: str, path: Path = Path("train.py")) -> Script:
     ours = list(_ast_statements(tree.body))
     if len(theirs) != len(ours):
         raise UnreadableScript("cannot parse: the two parsers disagree about the statements")
-    return Script(path, text, tree, module, imports, Roles(tree, imports), dict(zip(ours, theirs, strict=True)))
+    return Script(
+        path, text, tree, module, imports, Roles(tree, imports), dict(zip(ours, theirs, strict=True))
+    )
 
 
 def _syntax_message(text: str, error: SyntaxError) -> str:
-    python2 = "Missing parentheses in call" in (error.msg or "") or "except" in (error.text or "") and "," in (
-        error.text or ""
+    python2 = (
+        "Missing parentheses in call" in (error.msg or "")
+        or ("except" in (error.text or "")
+        and "," in (error.text or ""))
     )
     if python2:
         return "Python 2 source: convert it to Python 3 first (the tool 2to3 does most of it)"

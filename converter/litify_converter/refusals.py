@@ -24,7 +24,9 @@ class ConversionError(Exception):
 
     def __init__(self, message: str, node: ast.AST | int | None = None) -> None:
         super().__init__(message)
-        self.line: int | None = node if node is None or isinstance(node, int) else getattr(node, "lineno", None)
+        self.line: int | None = (
+            node if node is None or isinstance(node, int) else getattr(node, "lineno", None)
+        )
 
 
 class UnreadableScript(ConversionError):

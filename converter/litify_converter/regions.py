@@ -31,7 +31,14 @@ from litify_converter.refusals import (
 
 Loop = ast.For | ast.While
 # Wrappers around an iterable that only show progress.
-PROGRESS = {"tqdm", "tqdm.tqdm", "tqdm.auto.tqdm", "tqdm.notebook.tqdm", "rich.progress.track", "tqdm.std.tqdm"}
+PROGRESS = {
+    "tqdm",
+    "tqdm.tqdm",
+    "tqdm.auto.tqdm",
+    "tqdm.notebook.tqdm",
+    "rich.progress.track",
+    "tqdm.std.tqdm",
+}
 PROGRESS_RANGE = {"tqdm.trange", "tqdm.auto.trange", "tqdm.notebook.trange"}
 LIGHTNING = ("lightning", "pytorch_lightning", "litify")
 
@@ -97,22 +104,32 @@ def _why_no_loop(script: Script, ways: list[tuple[_Turn, ...]]) -> Exception:
     """No step was reached from the script's entry inside a loop: say the nearest thing that was found."""
     roles = script.roles
     for function in [*roles.functions.values(), *roles.owner]:
-        steps = [n for n in walk_scope(function.body) if isinstance(n, ast.Call) and is_step(n, script, function)]
+        steps = [
+            n for n in walk_scope(function.body) if isinstance(n, ast.Call) and is_step(n, script, function)
+        ]
         if steps and function in roles.owner:
             owner = roles.owner[function].name
-            return LoopInClass(f"the optimizer is stepped in method {function.name} of class {owner}", steps[0])
+            return LoopInClass(
+                f"the optimizer is stepped in method {function.name} of class {owner}", steps[0]
+            )
         if steps and _is_spawned(script, function):
             return Distributed(f"{function.name}() is started in processes of its own", steps[0])
         if steps:
-            return StepElsewhere(f"no loop of this script calls {function.name}(), which steps the optimizer", steps[0])
+            return StepElsewhere(
+                f"no loop of this script calls {function.name}(), which steps the optimizer", steps[0]
+            )
     if ways:
         return LoopShape("the optimizer is stepped outside of any loop", ways[0][-1].statement)
-    return NothingToConvert("no training loop found: nothing calls both .backward() and an optimizer's .step()")
+    return NothingToConvert(
+        "no training loop found: nothing calls both .backward() and an optimizer's .step()"
+    )
 
 
 def _is_spawned(script: Script, function: Function) -> bool:
     for node in ast.walk(script.tree):
-        if isinstance(node, ast.Call) and (script.imports.resolve(node.func) or "").startswith("torch.multiprocessing"):
+        if isinstance(node, ast.Call) and (script.imports.resolve(node.func) or "").startswith(
+            "torch.multiprocessing"
+        ):
             values = [*node.args, *(k.value for k in node.keywords)]
             if any(isinstance(a, ast.Name) and a.id == function.name for a in values):
                 return True
@@ -156,7 +173,10 @@ class _Search:
             self._steps_below[function] = False  # for recursion
             self._steps_below[function] = any(
                 is_step(call, self.script, function)
-                or ((callee := self.script.roles.callee(call, function)) is not None and self._steps(callee, active))
+                or (
+                    (callee := self.script.roles.callee(call, function)) is not None
+                    and self._steps(callee, active)
+                )
                 for call in walk_scope(function.body)
                 if isinstance(call, ast.Call)
             )
@@ -179,7 +199,9 @@ def _own_calls(statement: ast.stmt) -> list[ast.Call]:
     stack: list[ast.AST] = [statement]
     while stack:
         node = stack.pop()
-        if id(node) in inner or (isinstance(node, Function | ast.ClassDef | ast.Lambda) and node is not statement):
+        if id(node) in inner or (
+            isinstance(node, Function | ast.ClassDef | ast.Lambda) and node is not statement
+        ):
             continue
         if isinstance(node, ast.Call):
             calls.append(node)
@@ -207,6 +229,7 @@ class _Builder:
                 name = self.roles.owner[turn.call.function].name
                 raise LoopInClass(f"the training loop is in the methods of class {name}", turn.call.function)
         outer = self.inner[0]
+        assert isinstance(outer.statement, Loop)
         loops = [turn for turn in self.inner if isinstance(turn.statement, Loop)]
         batch = self._batch_turn(loops)
         epochs, batches = self._loops(outer, batch)
@@ -229,9 +252,11 @@ class _Builder:
     def _batch_turn(self, loops: list[_Turn]) -> _Turn | None:
         """The loop over batches: the outermost one over data; of two counting loops the inner one."""
         for turn in loops:
+            if isinstance(loops[0].statement, ast.While) and turn is not loops[0]:
+                break
             if isinstance(turn.statement, ast.For) and self._is_data(turn.statement.iter, turn.scope):
                 return turn
-        if len(loops) == 1:
+        if len(loops) == 1 or isinstance(loops[0].statement, ast.While):
             return None
         if isinstance(loops[1].statement, ast.For):
             return loops[1]
@@ -250,15 +275,17 @@ class _Builder:
                 return len(iterable.args) == 3
             return name is not None and "batch" in name.lower()
         name = dotted(iterable) or ""
-        return any(word in name.lower() for word in ("loader", "batches", "dataset", "iterator", "dataloader"))
+        return any(
+            word in name.lower() for word in ("loader", "batches", "dataset", "iterator", "dataloader")
+        )
 
     def _loops(self, outer: _Turn, batch: _Turn | None) -> tuple[EpochLoop, BatchLoop]:
         if batch is not None and batch.statement is outer.statement:
             return EpochLoop(None, outer.scope), self._batch_loop(batch)
         statement = outer.statement
         if batch is None and not _counts_epochs(statement):
-            if not isinstance(statement, ast.For):
-                raise LoopShape("a while loop that counts its iterations by hand", statement)
+            if isinstance(statement, ast.While):
+                return EpochLoop(None, outer.scope), _endless(statement, outer.scope)
             return EpochLoop(None, outer.scope), self._batch_loop(outer)
         epochs = self._epoch_loop(outer)
         inner = self._batch_loop(batch) if batch is not None else BatchLoop(None, self.inner[-1].scope)
@@ -289,7 +316,11 @@ class _Builder:
         target: ast.expr = statement.target
         index = None
         if enumerated:
-            if not (isinstance(target, ast.Tuple) and len(target.elts) == 2 and isinstance(target.elts[0], ast.Name)):
+            if not (
+                isinstance(target, ast.Tuple)
+                and len(target.elts) == 2
+                and isinstance(target.elts[0], ast.Name)
+            ):
                 raise LoopShape("enumerate() without an index and a batch as targets", statement)
             index, target = target.elts[0].id, target.elts[1]
         return BatchLoop(statement, turn.scope, source, target, index, start)
@@ -318,7 +349,11 @@ class _Builder:
         turn = self.inner[position] if position < len(self.inner) else None
         on_way = turn.statement if turn is not None and turn.statement in block else None
         last_function = not any(t.call is not None for t in self.inner[position:])
-        if on_way is None or (only == "step" and not self._call_at(turn)) or (batch is None and last_function):
+        if (
+            on_way is None
+            or (only == "step" and not self._call_at(turn))
+            or (batch is None and last_function)
+        ):
             self._put("step" if (only or batch is None) else "start", scope, block)
             return
         at = block.index(on_way)
@@ -340,7 +375,9 @@ class _Builder:
     def _call_at(turn: _Turn | None) -> bool:
         return turn is not None and turn.call is not None
 
-    def _enter(self, call: Call, position: int, inside: bool, batch: ast.stmt | None, only: str | None) -> None:
+    def _enter(
+        self, call: Call, position: int, inside: bool, batch: ast.stmt | None, only: str | None
+    ) -> None:
         function = call.function
         body = list(function.body)
         if function.decorator_list:
@@ -373,14 +410,18 @@ class _Builder:
         others = [
             n
             for n in ast.walk(self.script.tree)
-            if isinstance(n, ast.Call) and n is not call.call and isinstance(n.func, ast.Name) and n.func.id == name
+            if isinstance(n, ast.Call)
+            and n is not call.call
+            and isinstance(n.func, ast.Name)
+            and n.func.id == name
         ]
         if others:
             raise SeveralLoops(f"{name}() is called in more than one place", others[0])
 
     def _is_progress(self, statement: ast.With) -> bool:
         return all(
-            isinstance(i.context_expr, ast.Call) and (self.script.imports.resolve(i.context_expr.func) or "") in PROGRESS
+            isinstance(i.context_expr, ast.Call)
+            and (self.script.imports.resolve(i.context_expr.func) or "") in PROGRESS
             for i in statement.items
         )
 
@@ -439,6 +480,13 @@ def _same_turn(left: _Turn, right: _Turn) -> bool:
     return (left.call.call if left.call else None) is (right.call.call if right.call else None)
 
 
+def _endless(statement: ast.While, scope: Scope) -> BatchLoop:
+    """A while loop: an endless source of steps, left by should_stop."""
+    if statement.orelse:
+        raise LoopShape("a while loop with an else branch", statement)
+    return BatchLoop(statement, scope, ast.parse("itertools.count()", mode="eval").body)
+
+
 def take_arguments(script: Script, call: Call) -> list[Item]:
     """`parameter = argument` for each parameter; those that only rename a variable vanish later."""
     function = call.function
@@ -447,7 +495,9 @@ def take_arguments(script: Script, call: Call) -> list[Item]:
         raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
     given = script.roles.arguments(call.call, function)
     positional = [*arguments.posonlyargs, *arguments.args]
-    defaults = dict(zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False))
+    defaults = dict(
+        zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False)
+    )
     defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
     items: list[Item] = []
     for name in [a.arg for a in [*positional, *arguments.kwonlyargs]]:
@@ -483,4 +533,8 @@ class Peel:
 
 def _counts_epochs(statement: ast.stmt) -> bool:
     """Whether a loop without batches counts epochs (by its name) rather than iterations."""
-    return isinstance(statement, ast.For) and isinstance(statement.target, ast.Name) and "epoch" in statement.target.id
+    return (
+        isinstance(statement, ast.For)
+        and isinstance(statement.target, ast.Name)
+        and "epoch" in statement.target.id
+    )

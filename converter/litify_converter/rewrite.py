@@ -45,7 +45,9 @@ class Rewriter(cst.CSTTransformer):
         self.in_hook = in_hook
         self.batch_names = batch_names
         self.own = own  # the function whose scope this is, where the function itself is rewritten
-        self.expressions = expressions or {}  # binary operation, as ast prints it -> the name that stands for it
+        self.expressions = (
+            expressions or {}
+        )  # binary operation, as ast prints it -> the name that stands for it
         self._shadowed: list[set[str]] = []
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
 
@@ -64,11 +66,17 @@ class Rewriter(cst.CSTTransformer):
         return updated_node
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If | cst.RemovalSentinel:
-        if is_empty(updated_node.body) and updated_node.orelse is None and not isinstance(original_node.body, cst.Pass):
+        if (
+            is_empty(updated_node.body)
+            and updated_node.orelse is None
+            and not isinstance(original_node.body, cst.Pass)
+        ):
             return cst.RemoveFromParent()
         return updated_node
 
-    def leave_IndentedBlock(self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock) -> cst.IndentedBlock:
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
         if not updated_node.body:
             return updated_node.with_changes(body=[cst.SimpleStatementLine([cst.Pass()])])
         return updated_node
@@ -124,7 +132,9 @@ class Rewriter(cst.CSTTransformer):
             }
         )
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
         self._shadowed.pop()
         return updated_node
 
@@ -148,7 +158,9 @@ class Rewriter(cst.CSTTransformer):
         self._shadowed.pop()
         return updated_node
 
-    def leave_GeneratorExp(self, original_node: cst.GeneratorExp, updated_node: cst.GeneratorExp) -> cst.GeneratorExp:
+    def leave_GeneratorExp(
+        self, original_node: cst.GeneratorExp, updated_node: cst.GeneratorExp
+    ) -> cst.GeneratorExp:
         self._shadowed.pop()
         return updated_node
 
@@ -173,7 +185,9 @@ class Rewriter(cst.CSTTransformer):
     def visit_Global(self, node: cst.Global) -> bool:
         return False
 
-    def leave_Global(self, original_node: cst.Global, updated_node: cst.Global) -> cst.Pass | cst.RemovalSentinel:
+    def leave_Global(
+        self, original_node: cst.Global, updated_node: cst.Global
+    ) -> cst.Pass | cst.RemovalSentinel:
         return cst.RemoveFromParent() if self.in_hook else updated_node  # type: ignore[return-value]
 
     def leave_Name(self, original_node: cst.Name, updated_node: cst.Name) -> cst.BaseExpression:
@@ -183,7 +197,9 @@ class Rewriter(cst.CSTTransformer):
         text = self.name_text(name)
         return updated_node if text is None or text == name else cst.parse_expression(text)
 
-    def leave_Attribute(self, original_node: cst.Attribute, updated_node: cst.Attribute) -> cst.BaseExpression:
+    def leave_Attribute(
+        self, original_node: cst.Attribute, updated_node: cst.Attribute
+    ) -> cst.BaseExpression:
         if isinstance(original_node.value, cst.Name):
             name = original_node.value.value
             if not any(name in names for names in self._shadowed):
@@ -212,7 +228,11 @@ class Rewriter(cst.CSTTransformer):
             if self.in_hook and func.attr.value == "backward":
                 return self._backward(original_node, updated_node)
         if isinstance(func, cst.Name):
-            if self.in_hook and func.value == "print" and not any(a.keyword for a in original_node.args if _file(a)):
+            if (
+                self.in_hook
+                and func.value == "print"
+                and not any(a.keyword for a in original_node.args if _file(a))
+            ):
                 return updated_node.with_changes(func=cst.parse_expression("self.print"))
             return self._variable(original_node, updated_node)
         return updated_node
@@ -224,7 +244,8 @@ class Rewriter(cst.CSTTransformer):
         if qualified not in VARIABLE or not updated.args or updated.args[0].keyword is not None:
             return updated
         wants_grad = any(
-            a.keyword and a.keyword.value == "requires_grad" and _text(a.value) != "False" for a in updated.args
+            a.keyword and a.keyword.value == "requires_grad" and _text(a.value) != "False"
+            for a in updated.args
         )
         return updated if wants_grad else updated.args[0].value
 
@@ -234,7 +255,9 @@ class Rewriter(cst.CSTTransformer):
         if receiver is not None and self.roles.imports.resolve(receiver) == "torch.autograd":
             return updated
         loss = cst.Arg(updated.func.value)
-        return updated.with_changes(func=cst.parse_expression("self.manual_backward"), args=[loss, *updated.args])
+        return updated.with_changes(
+            func=cst.parse_expression("self.manual_backward"), args=[loss, *updated.args]
+        )
 
     def _device_move(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
         call = _expression(original)
@@ -242,11 +265,15 @@ class Rewriter(cst.CSTTransformer):
         if not (self.in_hook and isinstance(call, ast.Call) and is_device_move(call, self.roles, self.scope)):
             return updated
         assert isinstance(call.func, ast.Attribute)
-        if _root(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (Role.MODEL, Role.CRITERION):
+        if _root(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (
+            Role.MODEL,
+            Role.CRITERION,
+        ):
             return updated.func.value
         if call.func.attr == "cuda":
             return updated.with_changes(
-                func=updated.func.with_changes(attr=cst.Name("to")), args=[cst.Arg(cst.parse_expression("self.device"))]
+                func=updated.func.with_changes(attr=cst.Name("to")),
+                args=[cst.Arg(cst.parse_expression("self.device"))],
             )
         return updated
 
@@ -255,7 +282,11 @@ def _root(node: ast.expr) -> str | None:
     """The name that a chain of attributes, method calls and subscripts starts from."""
     while True:
         match node:
-            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Call(func=ast.Attribute(value=inner)):
+            case (
+                ast.Attribute(value=inner)
+                | ast.Subscript(value=inner)
+                | ast.Call(func=ast.Attribute(value=inner))
+            ):
                 node = inner
             case ast.Name(id=name):
                 return name
@@ -282,7 +313,10 @@ def is_self_assignment(statement: cst.BaseSmallStatement) -> bool:
     """`x = x` and `a, b = a, b`: what is left when the right side only moved something."""
     if not isinstance(statement, cst.Assign) or len(statement.targets) != 1:
         return False
-    left, right = (_text(n).replace("(", "").replace(")", "").replace(" ", "") for n in (statement.targets[0].target, statement.value))
+    left, right = (
+        _text(n).replace("(", "").replace(")", "").replace(" ", "")
+        for n in (statement.targets[0].target, statement.value)
+    )
     return left == right
 
 

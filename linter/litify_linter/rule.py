@@ -38,6 +38,12 @@ class Example:
     good: str
 
 
+def _shortened(text: str, width: int = 60) -> str:
+    """A piece of the user's code, fit for a message of one line."""
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
 class Rule:
     """One thing to find. A rule keeps no state: one instance checks all files.
 
@@ -81,7 +87,8 @@ class Rule:
 
     def found(self, node: ast.AST, here: Place, **words: object) -> Finding:
         """A finding that spans `node`, or the name where `node` is a class or a function."""
-        return Finding(self.code, self.name, self.message.format(**words), *here.file.span(node))
+        shown = {key: _shortened(str(value)) for key, value in words.items()}
+        return Finding(self.code, self.name, self.message.format(**shown), *here.file.span(node))
 
     @classmethod
     def documentation(cls) -> tuple[str, str, str]:

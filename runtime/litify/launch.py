@@ -270,14 +270,16 @@ def _end_with_parent() -> None:
 def report_failure(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """`sys.excepthook` of a worker: the first of this node's workers to fail prints its traceback, others one line.
 
-    When one rank fails, its peers fail too, in the middle of talking to it: their tracebacks would bury the cause.
+    When one rank fails, its peers fail too, in the middle of talking to it: their tracebacks would bury the cause. Where it
+    was killed, so that it could print nothing, the launcher names it.
     """
     global failed
     failed = True
     rank = os.environ.get("RANK", "?")
     if issubclass(kind, KeyboardInterrupt):
         return
-    if not first_to_fail():
+    lost_peer = any(words in str(error) for words in ("closed by peer", "reset by peer"))  # not the cause either
+    if lost_peer or not first_to_fail():
         told = str(error).strip().splitlines() or [""]
         print(f"litify: rank {rank} stopped too: {kind.__name__}: {told[0][:200]}", file=sys.stderr)
         return

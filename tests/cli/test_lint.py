@@ -22,9 +22,15 @@ CLEAN = "import torch\n"
 
 
 def litify(*args: str, cwd: Path, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "LITIFY_OUTPUT_FORMAT"}}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "LITIFY_OUTPUT_FORMAT"}
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "litify", *args], cwd=cwd, input=stdin, capture_output=True, env={**environment, **env}
+        [sys.executable, "-m", "litify", *args],
+        cwd=cwd,
+        input=stdin,
+        capture_output=True,
+        env={**environment, **env},
     )
     out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     assert "Traceback" not in err, err
@@ -114,9 +120,15 @@ def test_explain(project):
         (["--select", "LIT777"], "error: unknown rule 'LIT777' on the command line; did you mean LIT"),
         (["--config", "nothing.toml"], "error: nothing.toml: cannot be read: No such file or directory"),
         (["--config", "bad.toml"], "error: bad.toml: not valid TOML"),
-        (["--config", "key.toml"], "error: key.toml: unknown key 'selct' in [tool.litify.lint]; did you mean select?"),
+        (
+            ["--config", "key.toml"],
+            "error: key.toml: unknown key 'selct' in [tool.litify.lint]; did you mean select?",
+        ),
         (["--output-format", "xml"], "'xml' is not one of"),
-        (["--output-file", "no/such/folder", "."], "error: no/such/folder: cannot be written: No such file or directory"),
+        (
+            ["--output-file", "no/such/folder", "."],
+            "error: no/such/folder: cannot be written: No such file or directory",
+        ),
         (["--nonsense"], "No such option"),
     ],
 )

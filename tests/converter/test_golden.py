@@ -48,7 +48,9 @@ def test_case(case: Path, request: pytest.FixtureRequest) -> None:
     assert text == expected
 
 
-@pytest.mark.parametrize("folder", [f for f in FIXTURES if (f / "train_lit.py").exists()], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "folder", [f for f in FIXTURES if (f / "train_lit.py").exists()], ids=lambda p: p.name
+)
 def test_golden_file_is_clean_and_converts_to_itself(folder: Path) -> None:
     """Promise 2: research code only where it belongs. A second run finds nothing to convert."""
     golden = folder / "train_lit.py"
@@ -66,11 +68,15 @@ def test_raw_fixture_is_not_clean(folder: Path) -> None:
     assert lint_text((folder / "train.py").read_text(), "train.py")
 
 
-@pytest.mark.parametrize("folder", [f for f in FIXTURES if (f / "train_lit.py").exists()], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "folder", [f for f in FIXTURES if (f / "train_lit.py").exists()], ids=lambda p: p.name
+)
 def test_lightning_target_differs_in_one_line(folder: Path) -> None:
     """Promise 5: the same file trains under lightning when its import line names that package."""
     ours = convert(folder / "train.py").text.splitlines()
     theirs = convert(folder / "train.py", target="lightning").text.splitlines()
     different = [(a, b) for a, b in zip(ours, theirs, strict=True) if a != b]
-    assert [a.replace("from litify import", "from lightning import") for a, _ in different] == [b for _, b in different]
+    assert [a.replace("from litify import", "from lightning import") for a, _ in different] == [
+        b for _, b in different
+    ]
     assert len(different) == 1

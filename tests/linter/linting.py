@@ -20,7 +20,9 @@ def codes_of(text: str) -> list[str]:
     return [finding.code for finding in findings(text)]
 
 
-def in_module(body: str, imports: str = "from litify import LightningModule", base: str = "LightningModule") -> list[str]:
+def in_module(
+    body: str, imports: str = "from litify import LightningModule", base: str = "LightningModule"
+) -> list[str]:
     """Codes of the findings on a module class with this body."""
     indented = textwrap.indent(textwrap.dedent(body).strip(), "    ")
     return codes_of(f"import torch\n{imports}\n\n\nclass Lit({base}):\n{indented}\n")
@@ -28,6 +30,10 @@ def in_module(body: str, imports: str = "from litify import LightningModule", ba
 
 def in_step(body: str, hook: str = "training_step", manual: bool = False) -> list[str]:
     """Codes of the findings on a step with this body, which ends by returning a loss."""
-    init = "def __init__(self):\n    super().__init__()\n    self.automatic_optimization = False\n\n" if manual else ""
+    init = (
+        "def __init__(self):\n    super().__init__()\n    self.automatic_optimization = False\n\n"
+        if manual
+        else ""
+    )
     indented = textwrap.indent(textwrap.dedent(body).strip(), "    ")
     return in_module(f"{init}def {hook}(self, batch, batch_idx):\n{indented}\n    return self.loss(batch)")

@@ -30,7 +30,10 @@ def test_nothing_said_is_everything(tmp_path):
 
 
 def test_select_and_ignore(tmp_path):
-    assert settings(tmp_path, 'select = ["LIT101", "mode-switch"]').codes == ERROR_CODES | {"LIT101", "LIT301"}
+    assert settings(tmp_path, 'select = ["LIT101", "mode-switch"]').codes == ERROR_CODES | {
+        "LIT101",
+        "LIT301",
+    }
     assert settings(tmp_path, 'ignore = ["LIT101"]').codes == default_codes() - {"LIT101"}
     assert settings(tmp_path, 'select = ["LIT1"]\nextend-select = ["LIT901"]\nignore = ["LIT102"]').codes >= {
         "LIT101",
@@ -71,7 +74,9 @@ def test_nearest_pyproject_with_our_table_counts(tmp_path):
 
 
 def test_per_file_ignores(tmp_path):
-    found = settings(tmp_path, '[tool.litify.lint.per-file-ignores]\n"tests/*" = ["LIT9"]\n"conf.py" = ["ALL"]')
+    found = settings(
+        tmp_path, '[tool.litify.lint.per-file-ignores]\n"tests/*" = ["LIT9"]\n"conf.py" = ["ALL"]'
+    )
     assert "LIT901" not in found.codes_for(str(tmp_path / "tests" / "deep" / "x.py"))
     assert "LIT101" in found.codes_for(str(tmp_path / "tests" / "x.py"))
     assert found.codes_for(str(tmp_path / "docs" / "conf.py")) == ERROR_CODES

@@ -18,7 +18,9 @@ from litify_linter.gitignore import gitignore_at, parse
 
 def names(*paths: Path, given_settings: Settings | None = None, force_exclude: bool = False) -> list[str]:
     root = os.path.commonpath(paths)
-    found = discover([str(p) for p in paths], lambda folder: given_settings or Settings(root=Path(root)), force_exclude)
+    found = discover(
+        [str(p) for p in paths], lambda folder: given_settings or Settings(root=Path(root)), force_exclude
+    )
     return [os.path.relpath(item.path, root) for item in found if isinstance(item, Target)]
 
 
@@ -30,7 +32,17 @@ def tree(root: Path, *paths: str) -> Path:
 
 
 def test_python_files_in_order(tmp_path):
-    tree(tmp_path, "b.py", "a/z.py", "a/b/c.py", "notes.txt", "x.pyc", "c.pyi", ".venv/lib.py", "__pycache__/a.py")
+    tree(
+        tmp_path,
+        "b.py",
+        "a/z.py",
+        "a/b/c.py",
+        "notes.txt",
+        "x.pyc",
+        "c.pyi",
+        ".venv/lib.py",
+        "__pycache__/a.py",
+    )
     assert names(tmp_path) == ["a/b/c.py", "a/z.py", "b.py"]
 
 
@@ -62,7 +74,9 @@ def test_pipes_and_folders_called_py_are_no_files(tmp_path):
 
 def test_missing_paths_are_problems(tmp_path):
     (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
-    found = list(discover([str(tmp_path / "nothing.py"), str(tmp_path / "loop.py")], lambda folder: Settings()))
+    found = list(
+        discover([str(tmp_path / "nothing.py"), str(tmp_path / "loop.py")], lambda folder: Settings())
+    )
     assert [str(item) for item in found] == [
         f"{tmp_path}/nothing.py: No such file or directory",
         f"{tmp_path}/loop.py: Too many levels of symbolic links",
@@ -88,7 +102,16 @@ def test_folder_that_cannot_be_listed_is_a_problem_and_the_rest_goes_on(tmp_path
 
 class TestGitignore:
     def test_nested_and_negated(self, tmp_path):
-        tree(tmp_path, "a.py", "gen/x.py", "gen/keep.py", "sub/gen/y.py", "sub/only.py", "data/z.py", "t/data/k.py")
+        tree(
+            tmp_path,
+            "a.py",
+            "gen/x.py",
+            "gen/keep.py",
+            "sub/gen/y.py",
+            "sub/only.py",
+            "data/z.py",
+            "t/data/k.py",
+        )
         (tmp_path / ".git").mkdir()
         (tmp_path / ".gitignore").write_text("# made\ngen/*\n!gen/keep.py\n/data/\n")
         (tmp_path / "sub" / ".gitignore").write_text("only.py\n")

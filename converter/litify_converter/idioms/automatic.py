@@ -37,7 +37,9 @@ class AutomaticOptimization(Idiom):
     def apply(self, script: Script, plan: Plan) -> bool:
         items = plan.hooks["training_step"].items
         if len(plan.optimizers) != 1:
-            raise Unproven("there is more than one optimizer" if plan.optimizers else "no optimizer was found")
+            raise Unproven(
+                "there is more than one optimizer" if plan.optimizers else "no optimizer was found"
+            )
         found = _find(script, items)
         _check(script, plan, found)
         if found.clip is not None:
@@ -58,7 +60,9 @@ class AutomaticOptimization(Idiom):
         rewritten.append(New(backward.scope, f"return {name}"))
         plan.hooks["training_step"].items = rewritten
         plan.automatic = True
-        plan.notes.append(Note("engineering", backward.statement.lineno, "the Trainer does zero_grad, backward and step"))
+        plan.notes.append(
+            Note("engineering", backward.statement.lineno, "the Trainer does zero_grad, backward and step")
+        )
         return True
 
 
@@ -67,7 +71,9 @@ def _find(script: Script, items: list[Item]) -> _Step:
     for at, item in enumerate(items):
         if not isinstance(item, Moved):
             continue
-        if (call := is_call_of(item.statement, "zero_grad")) and _is(script, item, call, Role.OPTIMIZER, Role.MODEL):
+        if (call := is_call_of(item.statement, "zero_grad")) and _is(
+            script, item, call, Role.OPTIMIZER, Role.MODEL
+        ):
             zero.append(at)
         elif is_call_of(item.statement, "backward"):
             backward.append(at)
@@ -97,7 +103,7 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
     items = plan.hooks["training_step"].items
     first_zero, *more = found.zero
     node = plan.nest.outer
-    if more or first_zero > found.backward and first_zero < found.step:
+    if more or (first_zero > found.backward and first_zero < found.step):
         raise Unproven("zero_grad() stands between backward() and step(), or more than once", node)
     if not found.backward < found.step:
         raise Unproven("step() comes before backward()", node)

@@ -26,7 +26,11 @@ class BuildInModule(Idiom):
         models = makers.of_role(Role.MODEL)
         used = {v for v in makers.used_in_hooks() if makers.role(v) is Role.MODEL}
         optimizers = {v: makers.single(v) for v in plan.optimizers}
-        models = {v: s for v, s in models.items() if v in used or _is_optimized(v, optimizers.values(), entry, makers)}
+        models = {
+            v: s
+            for v, s in models.items()
+            if v in used or _is_optimized(v, optimizers.values(), entry, makers)
+        }
         if not models or used - set(models):
             raise Unproven("a model is not made by one plain statement of the set-up", plan.nest.outer)
         criteria = {v: s for v, s in makers.of_role(Role.CRITERION).items() if v in makers.used_in_hooks()}
@@ -38,10 +42,10 @@ class BuildInModule(Idiom):
         configure = _moved(entry, {**optimizers, **schedulers})
         plan.hooks.pop("configure_optimizers")
         plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [*configure, _return(plan)])
-        plan.moved_setup |= {s for s in [*criteria.values(), *optimizers.values(), *schedulers.values()]}
+        plan.moved_setup |= {*criteria.values(), *optimizers.values(), *schedulers.values()}
         plan.moved_setup |= set(models.values())
         plan.moved_setup |= set(drops)
-        plan.dropped |= {s: "the Trainer moves the model to its device" for s in drops}
+        plan.dropped |= dict.fromkeys(drops, "the Trainer moves the model to its device")
         plan.style_hyperparameters = True
         makers.check_arguments(plan, min(s.lineno for s in models.values()))
         return True
@@ -102,7 +106,10 @@ class _Makers:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()):
                     variable = Variable(self.entry, name)
-                    if self.role(variable) is role and self.script.roles.of(statement.value, self.entry) is role:
+                    if (
+                        self.role(variable) is role
+                        and self.script.roles.of(statement.value, self.entry) is role
+                    ):
                         made[variable] = statement
         return {v: s for v, s in made.items() if self._bindings(v) == [s]}
 
@@ -122,7 +129,9 @@ class _Makers:
         """
         bindings = self._bindings(variable) if variable.scope is self.entry else []
         if len(bindings) != 1 or bindings[0] not in self.top or not isinstance(bindings[0], ast.Assign):
-            raise Unproven(f"{variable.name} is not made by one plain statement of the set-up", self.plan.nest.outer)
+            raise Unproven(
+                f"{variable.name} is not made by one plain statement of the set-up", self.plan.nest.outer
+            )
         if not isinstance(bindings[0].targets[0], ast.Name) or len(bindings[0].targets) != 1:
             raise Unproven(f"{variable.name} is made together with something else", bindings[0])
         return bindings[0]
@@ -160,7 +169,9 @@ class _Makers:
 
     def check_arguments(self, plan: Plan, line: int) -> None:
         """What `__init__` takes must exist where the instance is made: where the first model was made, or at the end."""
-        wanted = {n for v in find_homes(self.script, plan).parameters.values() if v is not None for n in read(v)}
+        wanted = {
+            n for v in find_homes(self.script, plan).parameters.values() if v is not None for n in read(v)
+        }
         late = {n for s in self.top if s.lineno > line and s not in plan.moved_setup for n in bound(s)}
         if not wanted & late:
             return
@@ -168,16 +179,23 @@ class _Makers:
         for statement in self.top:
             if statement.lineno > line and statement not in plan.moved_setup:
                 if names & read([statement]):
-                    raise Unproven("the model is used before everything that its module needs exists", statement)
+                    raise Unproven(
+                        "the model is used before everything that its module needs exists", statement
+                    )
                 if draws_random(statement, self.script, self.entry):
                     raise Unproven("random numbers are drawn after the model is made", statement)
         plan.instance_last = True
 
     def _harmless(self, call: ast.Call) -> bool:
         role = self.script.roles.of(call, self.entry)
-        return role in (Role.OPTIMIZER, Role.CRITERION, Role.SCHEDULER, Role.MODEL, Role.DEVICE, Role.HAS_GPU) or (
-            isinstance(call.func, ast.Attribute) and call.func.attr == "parameters"
-        )
+        return role in (
+            Role.OPTIMIZER,
+            Role.CRITERION,
+            Role.SCHEDULER,
+            Role.MODEL,
+            Role.DEVICE,
+            Role.HAS_GPU,
+        ) or (isinstance(call.func, ast.Attribute) and call.func.attr == "parameters")
 
     def device_moves(self, variables: set[Variable]) -> list[ast.stmt]:
         """`model.cuda()` statements, and `if cuda: model.cuda()` around nothing else."""

@@ -15,7 +15,16 @@ from litify_converter.lifetimes import Variables, statements_of, usage
 from litify_converter.read import Script
 
 # What a data module may not hold: statements that read or make these stay where they are.
-FOREIGN = (Role.MODEL, Role.CRITERION, Role.OPTIMIZER, Role.SCHEDULER, Role.PARSER, Role.CONFIG, Role.DEVICE, Role.WRITER)
+FOREIGN = (
+    Role.MODEL,
+    Role.CRITERION,
+    Role.OPTIMIZER,
+    Role.SCHEDULER,
+    Role.PARSER,
+    Role.CONFIG,
+    Role.DEVICE,
+    Role.WRITER,
+)
 
 
 class DataModule(Idiom):
@@ -32,7 +41,9 @@ class DataModule(Idiom):
         cut = _Slice(script, plan, list(loaders.values()))
         statements = cut.statements()
         if any(draws_random(s, script, plan.nest.entry) for s in statements):
-            raise Unproven("making the data draws random numbers, so it stays before the model", statements[0])
+            raise Unproven(
+                "making the data draws random numbers, so it stays before the model", statements[0]
+            )
         makers = list(loaders.values())
         setup = [Moved(plan.nest.entry, s) for s in statements if s not in makers]
         plan.data_hooks = {"setup": Hook("setup", list(setup), ("stage",))} if setup else {}
@@ -51,7 +62,9 @@ class DataModule(Idiom):
         base = plan.class_name.removeprefix("Lit")
         for node in walk_scope(statements):
             if isinstance(node, ast.Call) and script.roles.of(node, plan.nest.entry) is Role.DATASET:
-                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", base)
+                name = (
+                    node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", base)
+                )
                 if name not in ("TensorDataset", "Subset", "ConcatDataset", "random_split", "ImageFolder"):
                     base = name.removesuffix("Dataset") or base
                     break
@@ -120,7 +133,11 @@ class _Slice:
             raise Unproven(f"`{min(shared)}` is used outside of the loops", self.makers[0])
         refused: set[str] = set()
         for statement in self.before:
-            if statement not in chosen and not _defines(statement) and (shared := read([statement]) & loaders):
+            if (
+                statement not in chosen
+                and not _defines(statement)
+                and (shared := read([statement]) & loaders)
+            ):
                 raise Unproven(f"`{min(shared)}` is used before training too", statement)
         while True:
             wanted = {n for s in chosen for n in read(s)} - refused
@@ -151,20 +168,24 @@ class _Slice:
         for statement in users:
             if statement in chosen:
                 continue
-            if any(self._role(n) in FOREIGN for n in bound(statement)) or is_constant(self.script.tree, statement):
+            if any(self._role(n) in FOREIGN for n in bound(statement)) or is_constant(
+                self.script.tree, statement
+            ):
                 return False
             if any(self._role(n) in FOREIGN and self._role(n) is not Role.CONFIG for n in read(statement)):
                 return False
             # what it binds beside must not be needed outside either
             for other in bound(statement) - {name}:
-                if other in self.others or any(s not in users and s not in chosen for s in self._users(other)):
+                if other in self.others or any(
+                    s not in users and s not in chosen for s in self._users(other)
+                ):
                     return False
         return True
 
     def _refuse(self, name: str) -> None:
         """A name that stays outside becomes an argument of the data module: fine for plain values only."""
         role = self._role(name)
-        if role in (Role.DATASET, Role.LOADER, Role.SAMPLER) or role in FOREIGN and role is not Role.CONFIG:
+        if role in (Role.DATASET, Role.LOADER, Role.SAMPLER) or (role in FOREIGN and role is not Role.CONFIG):
             raise Unproven(f"`{name}` is used outside of the loaders too", self.makers[0])
 
     def _role(self, name: str) -> Role | None:
@@ -192,7 +213,7 @@ class _Slice:
     def _check_closed(self, ordered: list[ast.stmt]) -> None:
         for statement in ordered:
             for node in walk_scope(statement):
-                if isinstance(node, ast.Return | ast.Raise | ast.Global) or isinstance(node, Function):
+                if isinstance(node, ast.Return | ast.Raise | ast.Global | Function):
                     raise Unproven("the data is made in a way that can't be moved", node)
 
 

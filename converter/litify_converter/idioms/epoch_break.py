@@ -46,7 +46,9 @@ def first_batch_break(
     Raises:
         Unproven: there is a break, and it may happen later than at the first batch.
     """
-    breaks = [(i, jump, tests) for i in items if isinstance(i, Moved) for jump, tests in _breaks(i.statement, [])]
+    breaks = [
+        (i, jump, tests) for i in items if isinstance(i, Moved) for jump, tests in _breaks(i.statement, [])
+    ]
     if not breaks:
         return None
     item, jump, tests = breaks[0]
@@ -69,7 +71,9 @@ def _is_first_of_every_k(test: ast.expr, index: str | None) -> bool:
     """`index % k == 0`, which holds for the first batch."""
     match test:
         case ast.Compare(
-            left=ast.BinOp(left=ast.Name(id=name), op=ast.Mod()), ops=[ast.Eq()], comparators=[ast.Constant(value=0)]
+            left=ast.BinOp(left=ast.Name(id=name), op=ast.Mod()),
+            ops=[ast.Eq()],
+            comparators=[ast.Constant(value=0)],
         ):
             return name == index
     return False

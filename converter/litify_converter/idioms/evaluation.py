@@ -64,7 +64,9 @@ class Evaluation(Idiom):
         self._put(plan, found, loop, body, [i for i in found.before if i is not eval_call])
         return True
 
-    def _put(self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]) -> None:
+    def _put(
+        self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]
+    ) -> None:
         assert loop.source is not None and loop.target is not None
         plan.trainer_text["num_sanity_val_steps"] = "0"  # its prints and files would come once too often
         plan.val_source = (found.scope, loop.source)
@@ -86,14 +88,20 @@ class Evaluation(Idiom):
             plan.absorbed.append(found.function)
         plan.notes.append(Note("engineering", found.loop.lineno, "the Trainer runs the evaluation loop"))
 
-    def _check(self, script: Script, plan: Plan, found: _Evaluation, loop: BatchLoop, end: list[Item]) -> None:
+    def _check(
+        self, script: Script, plan: Plan, found: _Evaluation, loop: BatchLoop, end: list[Item]
+    ) -> None:
         for item in end[: found.first]:
             scope, statements = code_of(item, plan)
             if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
                 raise Unproven("what stands before the evaluation would run after it", statements[0])
         variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
         evaluated = {_receiver(script, i, variables) for i in found.before if _is_mode(script, i, "eval")}
-        trained = {_receiver(script, i, variables) for n, i in _mode_calls(script, plan) if _is_mode(script, i, "train")}
+        trained = {
+            _receiver(script, i, variables)
+            for n, i in _mode_calls(script, plan)
+            if _is_mode(script, i, "train")
+        }
         if not evaluated:
             raise Unproven("the evaluation does not switch the model to eval mode", found.loop)
         if not evaluated <= trained:
@@ -106,7 +114,9 @@ class Evaluation(Idiom):
     def _check_source(self, script: Script, plan: Plan, loop: BatchLoop, variables: Variables) -> None:
         assert loop.source is not None
         made = {v for _, i in hook_items(plan) if not isinstance(i, Bind) for v in variables.bound(i)}
-        if script.roles.of(loop.source, loop.scope) is not Role.LOADER or not isinstance(loop.source, ast.Name):
+        if script.roles.of(loop.source, loop.scope) is not Role.LOADER or not isinstance(
+            loop.source, ast.Name
+        ):
             raise Unproven("the evaluation does not iterate over a loader", loop.statement)
         variable = variables.of(loop.source.id, loop.scope)
         entry = plan.nest.entry
@@ -170,7 +180,12 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
     item = items[at]
     assert isinstance(item, Moved)
     last = next(
-        (i for i, other in enumerate(items) if i > at and isinstance(other, Moved) and _has_loop(script, other)), None
+        (
+            i
+            for i, other in enumerate(items)
+            if i > at and isinstance(other, Moved) and _has_loop(script, other)
+        ),
+        None,
     )
     if last is None:
         raise Unproven("no loop follows the switch to eval mode", item.statement)
@@ -203,11 +218,11 @@ def _flatten(script: Script, items: list[Item]) -> list[Item]:
     """`with torch.no_grad():` opened: the Trainer evaluates without gradients."""
     flat: list[Item] = []
     for item in items:
-        if isinstance(item, Moved) and isinstance(item.statement, ast.With):
-            if all(_is_no_grad(script, i.context_expr) for i in item.statement.items):
-                flat += _flatten(script, [Moved(item.scope, s) for s in item.statement.body])
-                continue
-        flat.append(item)
+        statement = item.statement if isinstance(item, Moved) else None
+        if isinstance(statement, ast.With) and all(_is_no_grad(script, i.context_expr) for i in statement.items):
+            flat += _flatten(script, [Moved(item.scope, s) for s in statement.body])  # type: ignore[union-attr]
+        else:
+            flat.append(item)
     return flat
 
 
@@ -217,7 +232,9 @@ def _is_no_grad(script: Script, node: ast.expr) -> bool:
 
 
 def _split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
-    loops = [i for i in items if isinstance(i, Moved) and isinstance(i.statement, ast.For) and _has_loop(script, i)]
+    loops = [
+        i for i in items if isinstance(i, Moved) and isinstance(i.statement, ast.For) and _has_loop(script, i)
+    ]
     if len(loops) != 1:
         node = items[0].statement if items and isinstance(items[0], Moved) else None
         raise Unproven("the evaluation is not one loop over a loader", node)
@@ -225,12 +242,11 @@ def _split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], a
     loop = loops[0].statement
     assert isinstance(loop, ast.For)
     for item in items:
-        scope, statements = code_of(item, plan)
-        for node in walk_scope(statements):
-            if isinstance(node, ast.Return | ast.Yield):
-                raise Unproven("the evaluation returns from its middle", node)
-            if isinstance(node, ast.Attribute) and node.attr in ("backward", "grad", "zero_grad"):
-                raise Unproven("the evaluation computes gradients", node)
+        for inner in walk_scope(code_of(item, plan)[1]):
+            if isinstance(inner, ast.Return | ast.Yield):
+                raise Unproven("the evaluation returns from its middle", inner)
+            if isinstance(inner, ast.Attribute) and inner.attr in ("backward", "grad", "zero_grad"):
+                raise Unproven("the evaluation computes gradients", inner)
     return items[:at], loop, items[at + 1 :]
 
 
@@ -239,7 +255,9 @@ def _batch_loop(script: Script, found: _Evaluation) -> BatchLoop:
     target: ast.expr = found.loop.target
     index = None
     if enumerated:
-        if not (isinstance(target, ast.Tuple) and isinstance(target.elts[0], ast.Name) and len(target.elts) == 2):
+        if not (
+            isinstance(target, ast.Tuple) and isinstance(target.elts[0], ast.Name) and len(target.elts) == 2
+        ):
             raise Unproven("enumerate() without an index and a batch as targets", found.loop)
         index, target = target.elts[0].id, target.elts[1]
     return BatchLoop(found.loop, found.scope, source, target, index, start)

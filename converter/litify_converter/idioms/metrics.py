@@ -44,7 +44,9 @@ class EpochMetrics(Idiom):
             done = self._rewrite(script, plan, hooks, plan.nest.batches) or done
         return done
 
-    def _rewrite(self, script: Script, plan: Plan, names: tuple[str, str, str], loop: BatchLoop | None) -> bool:
+    def _rewrite(
+        self, script: Script, plan: Plan, names: tuple[str, str, str], loop: BatchLoop | None
+    ) -> bool:
         if loop is None or loop.statement is None or not all(n in plan.hooks for n in names):
             return False
         start, step, end = (plan.hooks[n] for n in names)
@@ -95,7 +97,9 @@ class EpochMetrics(Idiom):
             end.items.remove(one.in_place)
         elif one.division is not None:
             plan.expressions[f"{one.name} / {ast.unparse(one.division)}"] = one.name
-        plan.notes.append(Note("non-essential", one.add.statement.lineno, f"{one.name} is reduced by self.log"))
+        plan.notes.append(
+            Note("non-essential", one.add.statement.lineno, f"{one.name} is reduced by self.log")
+        )
 
     def _log_accuracy(self, one: _Sum, end: Hook, step: str, plan: Plan, sums: list[_Sum]) -> None:
         """A count of right answers that is divided by the number of samples is an accuracy: one more curve."""
@@ -106,7 +110,9 @@ class EpochMetrics(Idiom):
                 share = _share(node, one.name)
                 if share is not None:
                     prefix = "train_" if step == "training_step" else ""
-                    end.items.append(New(one.scope, f'self.log("{prefix}accuracy", {one.name} / {ast.unparse(share)})'))
+                    end.items.append(
+                        New(one.scope, f'self.log("{prefix}accuracy", {one.name} / {ast.unparse(share)})')
+                    )
                     return
 
 
@@ -115,7 +121,9 @@ def _share(node: ast.AST, name: str) -> ast.expr | None:
     match node:
         case ast.BinOp(left=ast.Name(id=left), op=ast.Div(), right=right) if left == name:
             return right
-        case ast.BinOp(left=ast.BinOp(op=ast.Mult(), right=ast.Name(id=left)), op=ast.Div(), right=right) if left == name:
+        case ast.BinOp(left=ast.BinOp(op=ast.Mult(), right=ast.Name(id=left)), op=ast.Div(), right=right) if (
+            left == name
+        ):
             return right
     return None
 
@@ -138,7 +146,9 @@ def _sum(item: Item, step: Hook, variables: Variables, plan: Plan) -> _Sum | Non
 
 def _touches(item: Moved, variable: Variable | None, variables: Variables, plan: Plan) -> bool:
     scope, statements = code_of(item, plan)
-    return any(variables.of(n, scope) == variable for n in read(statements)) or variable in variables.bound(item)
+    return any(variables.of(n, scope) == variable for n in read(statements)) or variable in variables.bound(
+        item
+    )
 
 
 def _without_item(value: ast.expr) -> tuple[ast.expr | None, bool]:
@@ -197,7 +207,11 @@ def _find_division(one: _Sum, end: Hook, plan: Plan, variables: Variables) -> No
             match node:
                 case ast.BinOp(left=ast.Name(id=name), op=ast.Div(), right=divisor) if name == one.name:
                     divisors.append(divisor)
-            if isinstance(node, ast.Name) and node.id == one.name and variables.of(node.id, scope) == variable:
+            if (
+                isinstance(node, ast.Name)
+                and node.id == one.name
+                and variables.of(node.id, scope) == variable
+            ):
                 reads += 1
     if divisors and len(divisors) == reads and len({ast.unparse(d) for d in divisors}) == 1:
         one.division = divisors[0]

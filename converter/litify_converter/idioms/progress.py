@@ -27,7 +27,9 @@ class ProgressPrint(Idiom):
         plan.dropped[item.statement] = "self.log shows the loss"
         if isinstance(every, ast.Constant | ast.Attribute | ast.Name):
             plan.trainer["log_every_n_steps"] = (item.scope, every)
-        plan.notes.append(Note("non-essential", item.statement.lineno, "the progress print is self.log in training_step"))
+        plan.notes.append(
+            Note("non-essential", item.statement.lineno, "the progress print is self.log in training_step")
+        )
         return True
 
 
@@ -38,7 +40,9 @@ def _interval(item: Item, plan: Plan) -> ast.expr | None:
             scope,
             ast.If(
                 test=ast.Compare(
-                    left=ast.BinOp(left=counter, op=ast.Mod(), right=every), ops=[ast.Eq()], comparators=[ast.Constant()]
+                    left=ast.BinOp(left=counter, op=ast.Mod(), right=every),
+                    ops=[ast.Eq()],
+                    comparators=[ast.Constant()],
                 ),
                 orelse=[],
             ) as statement,

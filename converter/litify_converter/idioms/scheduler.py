@@ -36,7 +36,11 @@ class ReturnedScheduler(Idiom):
         name, item = steps[0]
         assert isinstance(item, Moved)
         call = is_call_of(item.statement, "step")
-        assert call is not None and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+        assert (
+            call is not None
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+        )
         if variables.of(call.func.value.id, item.scope) != plan.schedulers[0]:
             raise Unproven("the schedule is another one than the set-up makes", item.statement)
         if call.args or call.keywords:
@@ -49,7 +53,9 @@ class ReturnedScheduler(Idiom):
             del plan.hooks[name]
         plan.dropped[item.statement] = "the Trainer steps the schedule after each epoch"
         plan.returned_schedulers = list(plan.schedulers)
-        plan.notes.append(Note("engineering", item.statement.lineno, "the Trainer steps the schedule after each epoch"))
+        plan.notes.append(
+            Note("engineering", item.statement.lineno, "the Trainer steps the schedule after each epoch")
+        )
         return True
 
     def _check_nobody_reads(self, script: Script, plan: Plan, step: Moved) -> None:
@@ -63,4 +69,6 @@ class ReturnedScheduler(Idiom):
                     Role.OPTIMIZER,
                     Role.SCHEDULER,
                 ):
-                    raise Unproven("the learning rate is read between the last batch and the schedule's step", node)
+                    raise Unproven(
+                        "the learning rate is read between the last batch and the schedule's step", node
+                    )

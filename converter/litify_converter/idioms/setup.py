@@ -38,12 +38,13 @@ class DeadSetup(Idiom):
             for statement in dead:
                 self._keep_option(script, plan, statement)
                 plan.dropped[statement] = "the Trainer chooses the device"
-                plan.notes.append(Note("engineering", statement.lineno, "the Trainer chooses the device (--accelerator)"))
+                plan.notes.append(
+                    Note("engineering", statement.lineno, "the Trainer chooses the device (--accelerator)")
+                )
             for statement in unread:
                 plan.dropped[statement] = "only the removed code read it"
             plan.moved_setup |= {*dead, *unread}
             done = True
-
 
     def _keep_option(self, script: Script, plan: Plan, statement: ast.stmt) -> None:
         """An option such as `--no-cuda` goes on working: it becomes the Trainer's accelerator."""
@@ -65,7 +66,9 @@ class DeadSetup(Idiom):
     def _definitions(script: Script, plan: Plan, statement: ast.stmt) -> list[ast.stmt]:
         """Where the truth values that a statement tests (`use_cuda`) were found out."""
         entry = plan.nest.entry
-        tested = {n for n in read(statement) if script.roles.of(ast.Name(n, ast.Load()), entry) is Role.HAS_GPU}
+        tested = {
+            n for n in read(statement) if script.roles.of(ast.Name(n, ast.Load()), entry) is Role.HAS_GPU
+        }
         return [s for s in entry.body if isinstance(s, ast.Assign) and bound(s) & tested]
 
 
@@ -104,14 +107,18 @@ def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
 
 def _only_asks(script: Script, value: ast.expr) -> bool:
     return all(
-        (script.imports.resolve(n.func) or "").startswith(ASKING) for n in ast.walk(value) if isinstance(n, ast.Call)
+        (script.imports.resolve(n.func) or "").startswith(ASKING)
+        for n in ast.walk(value)
+        if isinstance(n, ast.Call)
     )
 
 
 def _is_read(script: Script, plan: Plan, statement: ast.stmt) -> bool:
     """Whether anything that stays reads what a statement binds."""
     entry, names = plan.nest.entry, bound(statement)
-    if isinstance(statement, ast.Expr):  # a print of the device: needed as long as the device is used elsewhere
+    if isinstance(
+        statement, ast.Expr
+    ):  # a print of the device: needed as long as the device is used elsewhere
         names = read(statement)
         names = {n for n in names if script.roles.of(ast.Name(n, ast.Load()), entry) in ENGINEERING}
         return any(_read_by_others(script, plan, n, statement) for n in names)
@@ -216,7 +223,9 @@ def is_constant(tree: ast.Module, statement: ast.stmt) -> bool:
 
 
 def _holds_blocks(statement: ast.stmt) -> bool:
-    return isinstance(getattr(statement, "body", None), list) and not isinstance(statement, Function | ast.ClassDef)
+    return isinstance(getattr(statement, "body", None), list) and not isinstance(
+        statement, Function | ast.ClassDef
+    )
 
 
 def _is_literal(value: ast.expr) -> bool:
@@ -239,6 +248,9 @@ def _with_guard_open(statement: ast.stmt) -> list[ast.stmt]:
 def is_guard(statement: ast.stmt) -> bool:
     """`if __name__ == "__main__":`"""
     match statement:
-        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")]), orelse=[]):
+        case ast.If(
+            test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")]),
+            orelse=[],
+        ):
             return True
     return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from litify_linter.output.style import paint
+from litify_linter.output.style import paint, printable
 from litify_linter.rule import Finding
 
 if TYPE_CHECKING:
@@ -22,5 +22,5 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
 def headline(path: str, finding: Finding, colour: bool) -> str:
     """`path:line:column: CODE message`, which editors and terminals make clickable."""
     colon = paint(":", "cyan", colour)
-    place = f"{paint(path, 'bold', colour)}{colon}{finding.line}{colon}{finding.column}{colon}"
-    return f"{place} {paint(finding.code, 'red', colour)} {finding.message}"
+    place = f"{paint(printable(path), 'bold', colour)}{colon}{finding.line}{colon}{finding.column}{colon}"
+    return f"{place} {paint(finding.code, 'red', colour)} {printable(finding.message)}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from litify_linter.output.concise import headline
-from litify_linter.output.style import paint
+from litify_linter.output.style import paint, printable
 from litify_linter.rule import Finding
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
     bar = paint("|", "blue", colour)
     margin = f"{'':{width}} {bar}"
     code = [
-        f"{paint(f'{n:>{width}}', 'blue', colour)} {bar} {_clean(text)[:WIDTH]}".rstrip() for n, text in shown
+        f"{paint(f'{n:>{width}}', 'blue', colour)} {bar} {printable(text)[:WIDTH]}".rstrip()
+        for n, text in shown
     ]
     text = shown[-1][1]
     end = finding.end_column if finding.end_line == finding.line else len(text) + 1
@@ -46,11 +47,6 @@ def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
         "\n".join([margin, *code, f"{margin} {' ' * before}{caret} {paint(finding.code, 'red', colour)}"])
         + "\n"
     )
-
-
-def _clean(text: str) -> str:
-    """The line as it may be printed: tabs as one blank, control characters (a terminal obeys them) as a mark."""
-    return "".join(" " if c == "\t" else c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _columns(text: str) -> int:

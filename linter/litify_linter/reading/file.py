@@ -85,12 +85,13 @@ class Place:
         )
 
     def guarded(self, node: ast.AST, words: set[str]) -> bool:
-        """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes."""
+        """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes,
+        or a remainder, as in `i % 100 == 0`."""
         line = getattr(node, "lineno", 0)
         for test in ast.walk(self.method) if self.method is not None else ():
             if isinstance(test, ast.If) and any(b.lineno <= line <= (b.end_lineno or 0) for b in test.body):
                 names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in ast.walk(test.test)}
-                if names & words:
+                if names & words or any(isinstance(n, ast.Mod) for n in ast.walk(test.test)):
                     return True
         return False
 

@@ -79,8 +79,24 @@ CONSTRUCTORS = {
     "argparse.Namespace": Role.CONFIG,
 }
 # Methods that give back the object they are called on.
-FLUENT = {"to", "cuda", "cpu", "train", "eval", "float", "double", "half", "bfloat16", "apply", "requires_grad_"}
-WRAPPERS = {"torch.nn.DataParallel", "torch.nn.parallel.DistributedDataParallel", "torch.nn.parallel.DataParallel"}
+FLUENT = {
+    "to",
+    "cuda",
+    "cpu",
+    "train",
+    "eval",
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "apply",
+    "requires_grad_",
+}
+WRAPPERS = {
+    "torch.nn.DataParallel",
+    "torch.nn.parallel.DistributedDataParallel",
+    "torch.nn.parallel.DataParallel",
+}
 SELF_BASES = {"torch.nn.Module": Role.MODEL, "torch.utils.data.Dataset": Role.DATASET}
 
 # A name is looked up in its function first, then in the class ("self.x"), then in the module.

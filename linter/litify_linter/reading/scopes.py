@@ -59,10 +59,16 @@ def bound(nodes: ast.AST | Iterable[ast.AST]) -> set[str]:
                 names.update((a.asname or a.name).partition(".")[0] for a in node.names)
             case ast.ExceptHandler(name=str(name)):
                 names.add(name)
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name)):
+            case (
+                ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name))
+            ):
                 names.add(name)
     for node in walk_scope(nodes):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load) and id(node) not in comprehension_targets:
+        if (
+            isinstance(node, ast.Name)
+            and not isinstance(node.ctx, ast.Load)
+            and id(node) not in comprehension_targets
+        ):
             names.add(node.id)
     return names
 
@@ -104,14 +110,21 @@ def free(function: Function | ast.Lambda) -> set[str]:
     Names declared `global` or `nonlocal` in it count as free even where it binds them.
     """
     body: list[ast.AST] = list(function.body) if isinstance(function.body, list) else [function.body]
-    outer = {n for node in walk_scope(body) if isinstance(node, ast.Global | ast.Nonlocal) for n in node.names}
+    outer = {
+        n for node in walk_scope(body) if isinstance(node, ast.Global | ast.Nonlocal) for n in node.names
+    }
     own = (set(parameters(function)) | bound(body)) - outer
     return (read(body) | outer) - own
 
 
 def declared_global(function: Function) -> set[str]:
     """Names a function declares `global` or `nonlocal`."""
-    return {n for node in walk_scope(function.body) if isinstance(node, ast.Global | ast.Nonlocal) for n in node.names}
+    return {
+        n
+        for node in walk_scope(function.body)
+        if isinstance(node, ast.Global | ast.Nonlocal)
+        for n in node.names
+    }
 
 
 def exposed(statements: Iterable[ast.stmt], assigned: Iterable[str] = ()) -> set[str]:

@@ -58,7 +58,9 @@ def decode(data: bytes) -> str:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         raise _undecodable(data, error) from None
-    except SyntaxError as error:  # detect_encoding: an unknown encoding, or bytes in the first lines that are no UTF-8
+    except (
+        SyntaxError
+    ) as error:  # detect_encoding: an unknown encoding, or bytes in the first lines that are no UTF-8
         try:
             data.decode("utf-8")
         except UnicodeDecodeError as cause:

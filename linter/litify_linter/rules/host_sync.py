@@ -14,7 +14,8 @@ class HostSync(Rule):
     Why: Each of them makes Python wait until the GPU has finished all it was given, so that the next batch's kernels
     are not queued in time. `self.log` takes the tensor and reads it later.
 
-    Ignore when: The value decides what the step does next. Values read every n-th batch only are never reported.
+    Ignore when: The value decides what the step does next. Values read every n-th batch only, and values
+    that are printed, are never reported.
     """
 
     code, name = "LIT602", "host-sync"
@@ -42,6 +43,7 @@ class HostSync(Rule):
                 def training_step(self, batch, batch_idx):
                     loss = self.loss(batch) * torch.rand(1).item()
                     self.log("train_loss", loss)
+                    self.print(f"loss {loss.item()}")
                     if batch_idx % 100 == 0:
                         self.history.append(loss.item())
                     return loss
@@ -62,11 +64,23 @@ class HostSync(Rule):
                 call = '.to("cpu")'
             case _:
                 return
-        if _on_host(target, here) or here.guarded(
-            node, {"batch_idx", "global_step", "step", "log_every_n_steps"}
+        if (
+            _on_host(target, here)
+            or _is_printed(node, here)
+            or here.guarded(node, {"batch_idx", "global_step", "step", "log_every_n_steps"})
         ):
             return
         yield self.found(node, here, call=call)
+
+
+def _is_printed(node: ast.AST, here: Place) -> bool:
+    """Whether the value goes into a print, which cannot do without it."""
+    for call in ast.walk(here.method) if here.method is not None else ():
+        match call:
+            case ast.Call(func=ast.Name(id="print") | ast.Attribute(attr="print")):
+                if any(part is node for part in ast.walk(call)):
+                    return True
+    return False
 
 
 def _on_host(node: ast.expr, here: Place) -> bool:

@@ -8,7 +8,7 @@ from litify_linter.rule import Example, Finding, Rule
 
 
 class UnsafeLoad(Rule):
-    """`torch.load` that does not say `weights_only`, in a file that uses Lightning.
+    """`torch.load` that does not say `weights_only`, in a LightningModule, DataModule or Callback.
 
     Why: Before torch 2.6 it unpickles whatever the file contains, code included; from 2.6 on it refuses what the same
     line read before. Saying which one is meant makes the file mean the same everywhere. Lightning's own checkpoints
@@ -39,13 +39,18 @@ class UnsafeLoad(Rule):
             class Lit(LightningModule):
                 def setup(self, stage):
                     self.model.load_state_dict(torch.load("start.pt", weights_only=True))
+
+
+            start = torch.load("start.pt")
             """,
         ),
     )
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call of torch.load without the argument, nor with `**` arguments that may hold it."""
-        if not isinstance(node, ast.Call) or any(k.arg in {"weights_only", None} for k in node.keywords):
+        if here.lightning is None or not isinstance(node, ast.Call):
+            return
+        if any(k.arg in {"weights_only", None} for k in node.keywords):
             return
         if here.resolve(node.func) in {"torch.load", "torch.serialization.load"}:
             yield self.found(node, here)

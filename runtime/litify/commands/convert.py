@@ -19,10 +19,16 @@ MARK = "litify"  # a file that convert wrote says so in its first lines
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-o", "--output", metavar="OUT", help="Where to write; `-` is standard output. [default: FILE_lit.py]")
+@click.option(
+    "-o", "--output", metavar="OUT", help="Where to write; `-` is standard output. [default: FILE_lit.py]"
+)
 @click.option("--in-place", is_flag=True, help="Write the result over FILE.")
 @click.option("--diff", is_flag=True, help="Print what would change; write nothing.")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 if FILE would be converted, 0 if there is nothing to do.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Write nothing; exit 1 if FILE would be converted, 0 if there is nothing to do.",
+)
 @click.option("--force", is_flag=True, help="Overwrite an output file that convert did not write.")
 @click.option("--target", type=click.Choice(["litify", "lightning"]), default="litify", show_default=True)
 @click.option(
@@ -33,8 +39,12 @@ MARK = "litify"  # a file that convert wrote says so in its first lines
     help="auto: idiomatic wherever that is proven to train the same; verbatim: every statement in its order.",
 )
 @click.option("--report", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("--verify", "verify_", is_flag=True, help="Run both scripts afterwards and compare every optimizer step.")
-@click.option("--show", type=click.Choice(["regions", "plan"]), hidden=True, help="Print a stage's result and stop.")
+@click.option(
+    "--verify", "verify_", is_flag=True, help="Run both scripts afterwards and compare every optimizer step."
+)
+@click.option(
+    "--show", type=click.Choice(["regions", "plan"]), hidden=True, help="Print a stage's result and stop."
+)
 def convert(
     file: Path,
     output: str | None,
