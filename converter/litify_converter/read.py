@@ -45,9 +45,9 @@ def read(path: Path) -> Script:
     try:
         raw = path.read_bytes()
     except IsADirectoryError:
-        raise UnreadableScript(f"{path} is a folder; name a Python file") from None
+        raise UnreadableScript("it is a folder; name a Python file") from None
     except OSError as error:
-        raise UnreadableScript(f"cannot read {path}: {error.strerror}") from None
+        raise UnreadableScript(f"cannot read the file: {error.strerror}") from None
     if b"\0" in raw:
         raise UnreadableScript("not a text file")
     try:

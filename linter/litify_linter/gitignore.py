@@ -72,7 +72,7 @@ def parse(line: str) -> Pattern | None:
     negated = text.startswith("!")
     text = text[1:] if negated else text
     folders_only = text.endswith("/")
-    text = text.rstrip("/") if folders_only else text
+    text = text.removesuffix("/")
     anchored = "/" in text
     text = text.removeprefix("/")
     try:

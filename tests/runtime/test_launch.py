@@ -33,7 +33,7 @@ class Net(LightningModule):
             sys.exit(7)
         if "wait" in sys.argv:
             if batch_idx == 0:
-                print("waiting", os.getpid(), flush=True)
+                os.write(1, f"waiting {os.getpid()}\\n".encode())  # at once: the processes share the pipe
             time.sleep(0.1)
         return self.layer(batch).mean()
 
@@ -47,7 +47,7 @@ trainer = Trainer(
 )
 trainer.fit(Net(), DataLoader(torch.ones(4000 if "wait" in sys.argv else 8, 4), batch_size=2))
 line = f"rank {trainer.global_rank} of {trainer.world_size} threads {os.environ.get('OMP_NUM_THREADS')} {sys.argv[1:]}"
-os.write(1, f"{line}\\n".encode())  # at once: the processes share the pipe
+os.write(1, f"{line}\\n".encode())
 """
 
 

@@ -101,6 +101,8 @@ def convert(
 
 def _output_path(file: Path, output: str | None, in_place: bool) -> Path | None:
     """The file to write, None for standard output."""
+    if file.is_dir():
+        raise click.UsageError(f"{file} is a folder; name a Python file")
     if in_place and output is not None:
         raise click.UsageError("--in-place and --output exclude each other")
     if output == "-":
@@ -112,6 +114,8 @@ def _output_path(file: Path, output: str | None, in_place: bool) -> Path | None:
 
 def _write(out: Path, text: str, force: bool) -> None:
     """Write beside, then rename: there is never half a file."""
+    if out.is_dir():
+        raise click.UsageError(f"cannot write {out}: it is a folder")
     if out.exists() and not force and not _is_ours(out):
         raise click.UsageError(f"{out} exists and was not written by convert; use --force to overwrite it")
     try:

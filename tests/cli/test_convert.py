@@ -1,0 +1,156 @@
+"""What `litify convert` answers: outputs, exit codes, one clear line for bad input, nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RAW = """\
+import torch
+from torch import nn, optim
+from torch.utils.data import DataLoader, TensorDataset
+
+torch.manual_seed(0)
+loader = DataLoader(TensorDataset(torch.randn(8, 3), torch.randn(8, 1)), batch_size=4)
+net = nn.Linear(3, 1)
+optimizer = optim.SGD(net.parameters(), lr=0.1)
+for epoch in range(2):
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = ((net(x) - y) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+"""
+
+
+def litify(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "litify", *arguments], cwd=cwd, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(RAW)
+    return tmp_path
+
+
+def test_writes_beside_the_input(folder: Path) -> None:
+    done = litify("convert", "train.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    text = (folder / "train_lit.py").read_text()
+    assert "class LitTrain" not in text or "LightningModule" in text
+    assert "Trainer(max_epochs=2" in text
+    assert done.stdout.startswith("train.py -> train_lit.py")
+    assert (folder / "train.py").read_text() == RAW
+
+
+def test_standard_output_diff_and_check_write_nothing(folder: Path) -> None:
+    out = litify("convert", "train.py", "-o", "-", cwd=folder)
+    assert out.returncode == 0 and "def training_step(self, batch, batch_idx):" in out.stdout
+    diff = litify("convert", "train.py", "--diff", cwd=folder)
+    assert diff.returncode == 0 and "+    def training_step" in diff.stdout and "-        loss.backward()" in diff.stdout
+    assert "\x1b" not in diff.stdout  # no colours where there is no terminal
+    assert litify("convert", "train.py", "--check", cwd=folder).returncode == 1
+    assert sorted(os.listdir(folder)) == ["train.py"]
+
+
+def test_check_passes_what_needs_no_conversion(folder: Path) -> None:
+    litify("convert", "train.py", cwd=folder)
+    done = litify("convert", "train_lit.py", "--check", cwd=folder)
+    assert done.returncode == 0
+    assert "nothing to convert" in done.stderr
+
+
+def test_in_place(folder: Path) -> None:
+    assert litify("convert", "train.py", "--in-place", cwd=folder).returncode == 0
+    assert "LightningModule" in (folder / "train.py").read_text()
+    assert sorted(os.listdir(folder)) == ["train.py"]
+
+
+def test_never_overwrites_what_it_did_not_write(folder: Path) -> None:
+    mine = folder / "train_lit.py"
+    mine.write_text("# my own work\n")
+    done = litify("convert", "train.py", cwd=folder)
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert mine.read_text() == "# my own work\n"
+    assert litify("convert", "train.py", "--force", cwd=folder).returncode == 0
+    assert litify("convert", "train.py", cwd=folder).returncode == 0  # its own output it may write again
+
+
+def test_target_lightning(folder: Path) -> None:
+    done = litify("convert", "train.py", "--target", "lightning", "-o", "-", cwd=folder)
+    assert "from lightning import" in done.stdout
+
+
+def test_json_report(folder: Path) -> None:
+    report = json.loads(litify("convert", "train.py", "--report", "json", cwd=folder).stdout)
+    assert report["converted"] is True
+    assert report["optimization"] == "automatic"
+    assert "automatic-optimization" in report["idioms"]
+
+
+def test_refusal_names_place_reason_and_advice(folder: Path) -> None:
+    (folder / "predict.py").write_text("import torch\nprint(torch.ones(2))\n")
+    done = litify("convert", "predict.py", cwd=folder)
+    assert done.returncode == 1
+    assert done.stderr.startswith("predict.py: LC101 ")
+    assert len(done.stderr.splitlines()) == 2
+    as_json = json.loads(litify("convert", "predict.py", "--report", "json", cwd=folder).stdout)
+    assert as_json["refusal"]["code"] == "LC101"
+    assert not (folder / "predict_lit.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"", "empty"),
+        (b"def f(:\n    pass\n", "syntax error"),
+        (b"print 'hello'\n", "Python 2"),
+        (b"\x00\x01\x02\xff\xfe", "not a text file"),
+        (b"# coding: utf-8\nx = '\xff'\n", "decode"),
+        (b"# coding: no-such-code\n", "decode"),
+    ],
+)
+def test_unreadable_input_is_one_line_and_exit_2(folder: Path, content: bytes, part: str) -> None:
+    (folder / "bad.py").write_bytes(content)
+    done = litify("convert", "bad.py", cwd=folder)
+    assert done.returncode == 2
+    assert part in done.stderr and "bad.py" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (folder / "bad_lit.py").exists()
+
+
+def test_missing_file_folder_and_unknown_flag(folder: Path) -> None:
+    for arguments in (["nope.py"], ["."], ["train.py", "--no-such-flag"]):
+        done = litify("convert", *arguments, cwd=folder)
+        assert done.returncode == 2, arguments
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "Traceback" not in done.stderr
+    assert sorted(os.listdir(folder)) == ["train.py"]
+
+
+@pytest.mark.parametrize("out", ["no/such/folder/out.py", "/proc/out.py", "."])
+def test_output_that_cannot_be_written(folder: Path, out: str) -> None:
+    done = litify("convert", "train.py", "-o", out, cwd=folder)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(os.listdir(folder)) == ["train.py"]
+
+
+def test_nothing_of_the_script_runs(folder: Path) -> None:
+    """Safe: the script is read, never imported or executed."""
+    (folder / "train.py").write_text(RAW + "\nopen('ran', 'w').close()\nraise SystemExit('ran')\n")
+    assert litify("convert", "train.py", cwd=folder).returncode == 0
+    assert not (folder / "ran").exists()
+
+
+def test_needs_no_torch(folder: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from litify.cli import main; sys.argv[1:] = ['convert', 'train.py']; main()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
