@@ -13,9 +13,6 @@ from litify_linter.reading.source import Source
 class Checker:
     """What flake8 calls for each file, with the tree and the lines it has read."""
 
-    name = "litify"
-    version = "0.1.0"
-
     def __init__(self, tree: ast.Module, lines: Sequence[str]) -> None:
         self._tree = tree
         self._lines = lines

@@ -75,9 +75,8 @@ def _parse(token: tokenize.TokenInfo) -> Suppression | None:
         if match is None:
             continue
         text = match["codes"]
-        # A colon without codes behind it is a slip, and silences nothing.
-        if text is None and match.groupdict().get("colon") and ":" in (match["colon"] or ""):
-            return None
+        if text is None and pattern is not _IGNORE and match["colon"]:
+            return None  # a colon without codes behind it is a slip, and silences nothing
         codes = tuple(re.split(r"[,\s]+", text)) if text else None
         whole_file = pattern is _FILE
         if whole_file and not _alone(token):

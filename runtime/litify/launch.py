@@ -278,7 +278,9 @@ def report_failure(kind: type[BaseException], error: BaseException, trace: Trace
     rank = os.environ.get("RANK", "?")
     if issubclass(kind, KeyboardInterrupt):
         return
-    lost_peer = any(words in str(error) for words in ("closed by peer", "reset by peer"))  # not the cause either
+    lost_peer = any(
+        words in str(error) for words in ("closed by peer", "reset by peer")
+    )  # not the cause either
     if lost_peer or not first_to_fail():
         told = str(error).strip().splitlines() or [""]
         print(f"litify: rank {rank} stopped too: {kind.__name__}: {told[0][:200]}", file=sys.stderr)

@@ -84,7 +84,10 @@ def test_several_classes_are_named_and_one_can_be_chosen(file: Path) -> None:
     file.write_text(FILE + "\n\nclass Wider(Base):\n    def __init__(self):\n        super().__init__()\n")
     code, _, err = litify_run(file)
     assert code == 2
-    assert err == f"litify run: error: {file} defines several LightningModules: Net, Wider; choose one with `-- --model NAME`\n"
+    assert (
+        err
+        == f"litify run: error: {file} defines several LightningModules: Net, Wider; choose one with `-- --model NAME`\n"
+    )
     code, out, err = litify_run(file, "--model", "Net", "--model.width", "1")
     assert (code, out) == (0, "Net 0.5 8 4\n"), err
 

@@ -137,7 +137,9 @@ def test_a_killed_worker_is_named_and_ends_all(script: Path) -> None:
     os.kill(workers[1], signal.SIGKILL)
     code, _, err = finish(launcher)
     assert code == 128 + signal.SIGKILL
-    assert "Traceback" not in err and "was ended by SIGKILL; the others were stopped" in err.splitlines()[-1], err
+    assert (
+        "Traceback" not in err and "was ended by SIGKILL; the others were stopped" in err.splitlines()[-1]
+    ), err
     assert not alive(workers[0])
 
 

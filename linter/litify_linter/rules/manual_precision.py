@@ -58,7 +58,7 @@ class ManualPrecision(Rule):
 
 
 def _amp_name(name: str | None) -> str | None:
-    """ "autocast" or "GradScaler" for torch's names of them, old and new."""
+    """One of "autocast" and "GradScaler" for torch's names of them, old and new."""
     if name is None or not name.startswith(("torch.autocast", "torch.amp.", "torch.cuda.amp.")):
         return None
     return name.rpartition(".")[2]

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from litify_linter.output import FORMATS
 
 if TYPE_CHECKING:
     from litify_linter.check import Checked
     from litify_linter.config import Settings
-
-FORMATS = ("full", "concise", "github", "gitlab", "json", "junit", "sarif")
 
 
 @click.command(epilog="Example: litify lint . --select LIT1,LIT901 --output-format concise")
@@ -80,13 +79,7 @@ def lint(
         if explain is not None:
             return _explain(explain)
         settings = settings_lookup(overrides, Path(config) if config else None, isolated)
-        if stdin_filename is not None and paths not in ((), ("-",)):
-            raise click.UsageError("--stdin-filename goes with `-` as the only path")
-        if paths == ("-",) or (stdin_filename is not None and not paths):
-            checked = [_check_stdin(stdin_filename, settings, force_exclude)]
-            problems: list[str] = []
-        else:
-            checked, problems = _check_paths(paths or (".",), settings, force_exclude)
+        checked, problems = _check(paths, stdin_filename, settings, force_exclude)
     except ConfigError as error:
         raise _Unusable(str(error)) from None
     _write(checked, output_format, output_file, statistics)
@@ -120,6 +113,20 @@ def _explain(word: str) -> int:
         raise _Unusable(f"no rule {word!r}; there are {codes}")
     click.echo(page(rule), nl=False)
     return 0
+
+
+def _check(
+    paths: tuple[str, ...],
+    stdin_filename: str | None,
+    settings: Callable[[Path], Settings],
+    force_exclude: bool,
+) -> tuple[list[Checked], list[str]]:
+    """The linted files, and a line for each path that cannot be linted."""
+    if stdin_filename is not None and paths not in ((), ("-",)):
+        raise click.UsageError("--stdin-filename goes with `-` as the only path")
+    if paths == ("-",) or stdin_filename is not None:
+        return [_check_stdin(stdin_filename, settings, force_exclude)], []
+    return _check_paths(paths or (".",), settings, force_exclude)
 
 
 def _check_stdin(filename: str | None, settings: Callable[[Path], Settings], force_exclude: bool) -> Checked:

@@ -123,7 +123,9 @@ class DDPStrategy(Strategy):
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
             dist.init_process_group(backend, timeout=self.timeout)
-        if hook is launch.report_failure:  # torch has put "[rank1]: " before each line of it; it names the rank itself
+        if (
+            hook is launch.report_failure
+        ):  # torch has put "[rank1]: " before each line of it; it names the rank itself
             sys.excepthook = hook
         atexit.register(_leave_group)
 
