@@ -86,7 +86,7 @@ class Emitter:
         self, statement: ast.stmt, node: CstStatement, edits: dict[int, Statements]
     ) -> Statements:
         entry = self.plan.nest.entry
-        if isinstance(statement, ast.ClassDef):
+        if isinstance(statement, ast.ClassDef) and (self.plan.owner is None or statement is not self.plan.owner.node):
             return [node]
         scope: Scope = self.script.tree
         if isinstance(statement, Function):
@@ -127,6 +127,12 @@ class Emitter:
         return init is not None and variable in init.bound
 
     @property
+    def trainer(self) -> str:
+        """The name of the Trainer in the entry."""
+        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
+        return "trainer" if "trainer" not in taken else "lit_trainer"
+
+    @property
     def instance(self) -> str:
         """The name of the LightningModule in the entry."""
         taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
@@ -160,8 +166,8 @@ class Emitter:
             lines.append(f"{plan.data_name} = {plan.data_class}({self.data.arguments()})")
         arguments = [f"{k}={self.entry_text(*v)}" for k, v in plan.trainer.items()]
         arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
-        lines.append(f"trainer = Trainer({', '.join(arguments)})")
-        lines.append(f"trainer.fit({', '.join([self.instance, *self._data_arguments()])})")
+        lines.append(f"{self.trainer} = {self.runtime_name('Trainer')}({', '.join(arguments)})")
+        lines.append(f"{self.trainer}.fit({', '.join([self.instance, *self._data_arguments()])})")
         lines += self._back_to_device()
         for variable, attribute in self.homes.read_back.items():
             if not self._is_inside(variable):
@@ -233,11 +239,11 @@ class Emitter:
         init = Hook("__init__", [], tuple(self.homes.parameters), first)
         hooks = ([init] if self.homes.parameters else []) + list(self.plan.hooks.values())
         made = [h for hook in hooks if (h := self._hook(hook)) is not None]
-        return class_statement(self.plan.class_name, "LightningDataModule", made)
+        return class_statement(self.plan.class_name, self.runtime_name("LightningDataModule"), made)
 
     def _module_class(self) -> Statements:
         hooks = [self._init(), *(self._hook(h) for n, h in self.plan.hooks.items() if n != "__init__")]
-        return class_statement(self.plan.class_name, "LightningModule", [h for h in hooks if h is not None])
+        return class_statement(self.plan.class_name, self.runtime_name("LightningModule"), [h for h in hooks if h is not None])
 
     def _init(self) -> cst.FunctionDef | None:
         homes = self.homes
@@ -282,6 +288,12 @@ class Emitter:
             lines.append(f"global {', '.join(shared)}")
         if epoch is not None:
             lines.append(f"{text[epoch]} = {self._epoch_text(hook)}")
+        owner = self.plan.owner
+        if owner is not None and owner.optimizers:
+            mentioned = self._owner_fields(hook)
+            if mentioned & set(owner.optimizers):
+                names = [n if n in mentioned else "_" for n in owner.optimizers]
+                lines.append(f"{', '.join(names)} = self.optimizers()")
         for kind, method in ((Home.OPTIMIZER, "optimizers"), (Home.SCHEDULER, "lr_schedulers")):
             every = self.plan.optimizers if kind is Home.OPTIMIZER else self.plan.schedulers
             wanted = [v for v in every if home.get(v) is kind]
@@ -289,6 +301,17 @@ class Emitter:
                 names = [text[v] if v in used.read else "_" for v in wanted]
                 lines.append(f"{', '.join(names)} = self.{method}()")
         return lines
+
+    def _owner_fields(self, hook: Hook) -> set[str]:
+        """Fields of the owner's instance that a hook mentions."""
+        found: set[str] = set()
+        for item in hook.items:
+            for scope, nodes in code_parts(item):
+                for node in (n for one in nodes for n in ast.walk(one)):
+                    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                        if self.variables.of(node.value.id, scope) == self.plan.owner.self_name:  # type: ignore[union-attr]
+                            found.add(node.attr)
+        return found
 
     def _epoch_text(self, hook: Hook) -> str:
         epochs = self.plan.nest.epochs
@@ -325,6 +348,7 @@ class Emitter:
             self.inner_edits,
             in_hook=not self.plan.of_data,
             batch_names=self.batch_names,
+            of_data=self.plan.of_data and hook.name != "prepare_data",
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
         return rewritten(node, rewriter)
@@ -352,6 +376,9 @@ class Emitter:
 
         def field_text(name: str, field: str) -> str | None:
             variable = self.variables.of(name, scope)
+            owner = self.plan.owner
+            if owner is not None and variable == owner.self_name:
+                return field if field in owner.optimizers and hook.name != "configure_optimizers" else None
             if variable is None or homes.home.get(variable) is not Home.HYPERPARAMETER:
                 return None
             return field if hook.name == "__init__" else f"self.hparams.{field}"
@@ -365,6 +392,15 @@ class Emitter:
             n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name)
         )
 
+    def _imported(self, name: str) -> str:
+        """A name of the runtime as it is imported: under another name where the script has one of its own."""
+        here = self.runtime_name(name)
+        return name if here == name else f"{name} as {here}"
+
+    def runtime_name(self, name: str) -> str:
+        """`Trainer`, or `LitTrainer` in a script that has a Trainer of its own."""
+        return f"Lit{name}" if name in bound(self.script.tree.body) else name
+
     # -- around ----------------------------------------------------------------------------------------------------
 
     def _top_level_of(self, statement: ast.stmt) -> ast.stmt:
@@ -372,7 +408,7 @@ class Emitter:
         return next(top for top in self.script.tree.body if any(n is statement for n in ast.walk(top)))
 
     def _with_import(self, module: cst.Module) -> str:
-        names = ", ".join(sorted(self.plan.imports))
+        names = ", ".join(self._imported(name) for name in sorted(self.plan.imports))
         line = statements(f"from {self.target} import {names}")
         if isinstance(self.plan.nest.batches.statement, ast.While) and "itertools" not in self.script.imports.names:
             line = [*statements("import itertools"), *line]
@@ -387,6 +423,16 @@ def rewritten(node: cst.BaseStatement, rewriter: Rewriter) -> Statements:
     """A statement after rewriting: none, one or more."""
     assert isinstance(node, CstStatement)
     return list(cst.Module([node]).visit(rewriter).body)
+
+
+def code_parts(item: Item) -> list[tuple[Scope, list[ast.AST]]]:
+    """The code of an item, with the scope of its names."""
+    match item:
+        case Moved(scope, statement):
+            return [(scope, [statement])]
+        case New(scope, text):
+            return [(scope, list(ast.parse(text).body))]
+    return [(item.value_scope, [item.value]), (item.target_scope, [item.target])]
 
 
 def statements(text: str) -> Statements:

@@ -144,6 +144,17 @@ def scope_name(scope: Scope) -> str:
     return "module" if isinstance(scope, ast.Module) else scope.name
 
 
+@dataclass(frozen=True, eq=False)
+class Owner:
+    """A class of the script whose method holds the loop: the LightningModule works on its instance."""
+
+    node: ast.ClassDef
+    name: str  # of the instance in the LightningModule: `solver` for class Solver
+    self_name: Variable  # the method's own `self`
+    optimizers: tuple[str, ...]  # attributes, in the order in which they are made
+    modules: tuple[str, ...]  # attributes that hold networks and losses
+
+
 # -- the plan ----------------------------------------------------------------------------------------------------------
 
 
@@ -175,6 +186,7 @@ class Plan:
     class_name: str
     hooks: dict[str, Hook]  # of the LightningModule, by name
     automatic: bool = False  # automatic optimization
+    owner: Owner | None = None  # the class whose method holds the loop
     optimizers: list[Variable] = field(default_factory=list)  # in the order of configure_optimizers
     schedulers: list[Variable] = field(default_factory=list)
     returned_schedulers: list[Variable] = field(default_factory=list)  # the Trainer steps them

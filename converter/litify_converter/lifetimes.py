@@ -23,7 +23,7 @@ from litify_converter.read import Script
 from litify_converter.reserved import attribute_name
 
 # Names that stand for the hooks' own parameters in New items.
-HOOK_NAMES = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "self": "self"}
+HOOK_NAMES = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "SELF__": "self"}
 DEFINING = ("__init__", "configure_optimizers")  # hooks that run once, before training
 
 
@@ -406,6 +406,8 @@ class _HomeFinder:
                 for one in homes.fields[variable]:
                     value = ast.Attribute(ast.Name(name, ast.Load()), one, ast.Load())
                     homes.parameters[one] = value
+            case Home.ATTRIBUTE if self.plan.owner is not None and variable == self.plan.owner.self_name:
+                self._settle_owner(variable)
             case Home.ATTRIBUTE:
                 attribute = self._free_attribute(attribute_name(name), variable)
                 homes.text[variable] = f"self.{attribute}"
@@ -419,6 +421,18 @@ class _HomeFinder:
                     homes.read_back[variable] = attribute
             case _:
                 homes.text[variable] = name
+
+    def _settle_owner(self, variable: Variable) -> None:
+        """The instance whose method holds the loop: an argument, with its networks registered beside it."""
+        owner = self.plan.owner
+        assert owner is not None
+        homes = self.homes
+        homes.text[variable] = f"self.{owner.name}"
+        homes.parameters[owner.name] = ast.Name(variable.name, ast.Load())
+        homes.attributes[owner.name] = owner.name
+        for module in owner.modules:
+            attribute = attribute_name(module)
+            homes.attributes[attribute if attribute != owner.name else f"{attribute}_"] = f"{owner.name}.{module}"
 
     def _free_attribute(self, attribute: str, variable: Variable) -> str:
         taken = {text for v, text in self.homes.text.items() if v != variable}

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, walk_scope
 
-from litify_converter.ir import BatchLoop, Bind, Hook, Item, Moved, Nest, New, Note, Plan, Scope, Variable
+from litify_converter.ir import (
+    BatchLoop,
+    Bind,
+    Hook,
+    Item,
+    Moved,
+    Nest,
+    New,
+    Note,
+    Owner,
+    Plan,
+    Scope,
+    Variable,
+)
 from litify_converter.lifetimes import Variables
 from litify_converter.read import Script
 from litify_converter.refusals import ControlFlow, LoopShape
+from litify_converter.reserved import attribute_name
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -20,6 +35,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         Refusal: a `break` or `continue` that no hook can express, batches made anew in each epoch.
     """
     plan = Plan(nest, class_name(script), {})
+    plan.owner = _owner(script, nest)
     plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(
         script, nest, Role.SCHEDULER
     )
@@ -66,6 +82,37 @@ def _made_class(value: ast.expr) -> str | None:
     return None
 
 
+def _owner(script: Script, nest: Nest) -> Owner | None:
+    """The class whose method holds the loop."""
+    entry = nest.entry
+    node = script.roles.owner.get(entry) if isinstance(entry, Function) else None
+    if node is None or not isinstance(entry, Function) or not entry.args.args:
+        return None
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
+    made = {n: script.roles.of(ast.parse(f"self.{n}", mode="eval").body, entry) for n in _attributes(node)}
+    return Owner(
+        node,
+        attribute_name(words),
+        Variable(entry, entry.args.args[0].arg),
+        tuple(n for n, role in made.items() if role is Role.OPTIMIZER),
+        tuple(n for n, role in made.items() if role in (Role.MODEL, Role.CRITERION)),
+    )
+
+
+def _attributes(node: ast.ClassDef) -> list[str]:
+    """Attributes that the methods of a class set on `self`, in order."""
+    return list(
+        dict.fromkeys(
+            n.attr
+            for n in ast.walk(node)
+            if isinstance(n, ast.Attribute)
+            and isinstance(n.ctx, ast.Store)
+            and isinstance(n.value, ast.Name)
+            and n.value.id == "self"
+        )
+    )
+
+
 def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
     """Optimizers (or schedulers) that the set-up makes, in the order in which they are made."""
     found: list[Variable] = []
@@ -95,7 +142,7 @@ def receive(batches: BatchLoop) -> list[Item]:
     if isinstance(batches.statement, ast.While):
         test = batches.statement.test
         if not (isinstance(test, ast.Constant) and test.value):
-            stop = f"if not ({ast.unparse(test)}):\n    self.trainer.should_stop = True\n    return"
+            stop = f"if not ({ast.unparse(test)}):\n    SELF__.trainer.should_stop = True\n    return"
             items.append(New(batches.scope, stop, batches.statement))
     if batches.index is not None:
         start = f" + {ast.unparse(batches.index_start)}" if batches.index_start is not None else ""
@@ -210,8 +257,11 @@ def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
 def _configure_optimizers(plan: Plan) -> None:
     """The optimizers as the set-up made them."""
     names = [v.name for v in plan.optimizers]
+    if plan.owner is not None:
+        names = [f"{plan.owner.self_name.name}.{name}" for name in plan.owner.optimizers] or names
     text = f"return {names[0]}" if len(names) == 1 else f"return [{', '.join(names)}]"
-    scope = plan.optimizers[0].scope if plan.optimizers else plan.nest.entry
+    in_class = plan.owner is not None and plan.owner.optimizers
+    scope = plan.optimizers[0].scope if plan.optimizers and not in_class else plan.nest.entry
     plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [New(scope, text)])
 
 

@@ -225,9 +225,9 @@ class _Builder:
 
     def build(self) -> Nest:
         for turn in self.way:
-            if turn.call is not None and turn.call.function in self.roles.owner:
-                name = self.roles.owner[turn.call.function].name
-                raise LoopInClass(f"the training loop is in the methods of class {name}", turn.call.function)
+            owner = self.roles.owner.get(turn.call.function) if turn.call is not None else None
+            if owner is not None and self.roles.class_role(owner.name) is Role.MODEL:
+                raise LoopInClass(f"the network {owner.name} trains itself in its own methods", owner)
         outer = self.inner[0]
         assert isinstance(outer.statement, Loop)
         loops = [turn for turn in self.inner if isinstance(turn.statement, Loop)]
@@ -407,13 +407,14 @@ class _Builder:
 
     def _check_callable_once(self, call: Call) -> None:
         name = call.function.name
+        scopes = [self.script.tree, *self.roles.functions.values(), *self.roles.owner]
         others = [
             n
-            for n in ast.walk(self.script.tree)
+            for scope in scopes
+            for n in walk_scope(scope.body)
             if isinstance(n, ast.Call)
             and n is not call.call
-            and isinstance(n.func, ast.Name)
-            and n.func.id == name
+            and self.roles.callee(n, scope) is call.function
         ]
         if others:
             raise SeveralLoops(f"{name}() is called in more than one place", others[0])
@@ -494,6 +495,10 @@ def take_arguments(script: Script, call: Call) -> list[Item]:
     if arguments.vararg or arguments.kwarg or any(isinstance(a, ast.Starred) for a in call.call.args):
         raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
     given = script.roles.arguments(call.call, function)
+    if isinstance(call.call.func, ast.Attribute) and function in script.roles.owner:
+        own = [*arguments.posonlyargs, *arguments.args]
+        if own and own[0].arg not in given:
+            given[own[0].arg] = call.call.func.value  # self
     positional = [*arguments.posonlyargs, *arguments.args]
     defaults = dict(
         zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False)

@@ -35,6 +35,7 @@ class Rewriter(cst.CSTTransformer):
         batch_names: frozenset[str] = frozenset(),
         own: cst.CSTNode | None = None,
         expressions: Mapping[str, str] | None = None,
+        of_data: bool = False,
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -48,6 +49,7 @@ class Rewriter(cst.CSTTransformer):
         self.expressions = (
             expressions or {}
         )  # binary operation, as ast prints it -> the name that stands for it
+        self.of_data = of_data  # statements of a DataModule, where prepare_data downloads
         self._shadowed: list[set[str]] = []
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
 
@@ -222,6 +224,8 @@ class Rewriter(cst.CSTTransformer):
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
         func = original_node.func
+        if self.of_data:
+            updated_node = without_download(updated_node)
         if isinstance(func, cst.Attribute):
             if func.attr.value in MOVES:
                 return self._device_move(original_node, updated_node)
@@ -276,6 +280,16 @@ class Rewriter(cst.CSTTransformer):
                 args=[cst.Arg(cst.parse_expression("self.device"))],
             )
         return updated
+
+
+def without_download(call: cst.Call) -> cst.Call:
+    """A call without its `download=True`."""
+    kept = [a for a in call.args if not (a.keyword and a.keyword.value == "download" and _text(a.value) == "True")]
+    if len(kept) == len(call.args):
+        return call
+    if kept:
+        kept[-1] = kept[-1].with_changes(comma=cst.MaybeSentinel.DEFAULT)
+    return call.with_changes(args=kept)
 
 
 def _root(node: ast.expr) -> str | None:

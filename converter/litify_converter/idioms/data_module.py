@@ -46,7 +46,10 @@ class DataModule(Idiom):
             )
         makers = list(loaders.values())
         setup = [Moved(plan.nest.entry, s) for s in statements if s not in makers]
-        plan.data_hooks = {"setup": Hook("setup", list(setup), ("stage",))} if setup else {}
+        downloads = [New(plan.nest.entry, ast.unparse(d)) for s in statements for d in _downloads(s)]
+        plan.data_hooks = {"prepare_data": Hook("prepare_data", list(downloads))} if downloads else {}
+        if setup:
+            plan.data_hooks["setup"] = Hook("setup", list(setup), ("stage",))
         for name, statement in loaders.items():
             value = ast.get_source_segment(script.text, statement.value)
             assert value is not None
@@ -72,6 +75,20 @@ class DataModule(Idiom):
         while name in script.roles.classes:
             name += "Module"
         return name
+
+
+def _downloads(statement: ast.stmt) -> list[ast.Call]:
+    """The calls that download, without what they do to the data afterwards."""
+    found = []
+    for node in walk_scope(statement):
+        if isinstance(node, ast.Call) and any(_is_download(k) for k in node.keywords):
+            keywords = [k for k in node.keywords if k.arg not in ("transform", "target_transform", "transforms")]
+            found.append(ast.Call(node.func, node.args, keywords))
+    return found
+
+
+def _is_download(keyword: ast.keyword) -> bool:
+    return keyword.arg == "download" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True
 
 
 def _loaders(script: Script, plan: Plan) -> dict[str, ast.Assign] | None:

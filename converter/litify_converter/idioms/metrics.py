@@ -90,7 +90,7 @@ class EpochMetrics(Idiom):
         training = step.name == "training_step"
         if training:
             options.insert(0, "on_step=False, on_epoch=True")
-        text = f'self.log("{one.name}", {ast.unparse(value)}, {", ".join([*options, "sync_dist=True"])})'
+        text = f'SELF__.log("{one.name}", {ast.unparse(value)}, {", ".join([*options, "sync_dist=True"])})'
         step.items[step.items.index(one.add)] = New(one.scope, text, one.add.statement)
         plan.dropped[one.add.statement] = "self.log sums over the epoch"
         if one.in_place is not None:
@@ -111,7 +111,7 @@ class EpochMetrics(Idiom):
                 if share is not None:
                     prefix = "train_" if step == "training_step" else ""
                     end.items.append(
-                        New(one.scope, f'self.log("{prefix}accuracy", {one.name} / {ast.unparse(share)})')
+                        New(one.scope, f'SELF__.log("{prefix}accuracy", {one.name} / {ast.unparse(share)})')
                     )
                     return
 
@@ -257,5 +257,5 @@ def _is_length(node: ast.expr, loop: BatchLoop, variables: Variables, dataset: b
 
 
 def _read_text(one: _Sum, step: str) -> str:
-    value = f'self.trainer.callback_metrics["{one.name}"]'
+    value = f'SELF__.trainer.callback_metrics["{one.name}"]'
     return f"{one.name} = int({value})" if one.integer else f"{one.name} = {value}.item()"

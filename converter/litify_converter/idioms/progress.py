@@ -79,10 +79,10 @@ class LogLoss(Idiom):
         items = plan.hooks["training_step"].items
         if not plan.automatic:
             return False
-        taken = any(isinstance(i, New) and 'self.log("train_loss"' in i.text for i in items)
+        taken = any(isinstance(i, New) and 'SELF__.log("train_loss"' in i.text for i in items)
         last = items[-1]
         assert isinstance(last, New)
         loss = last.text.removeprefix("return ")
         name = "loss" if taken else "train_loss"
-        items.insert(len(items) - 1, New(last.scope, f'self.log("{name}", {loss}, prog_bar=True)'))
+        items.insert(len(items) - 1, New(last.scope, f'SELF__.log("{name}", {loss}, prog_bar=True)'))
         return True

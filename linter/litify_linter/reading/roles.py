@@ -234,14 +234,16 @@ class Roles:
     def _is_static(function: Function) -> bool:
         return any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in function.decorator_list)
 
-    def _method(self, owner: ast.ClassDef, name: str) -> Function | None:
+    def _method(self, owner: ast.ClassDef, name: str, seen: frozenset[str] = frozenset()) -> Function | None:
         for node in owner.body:
             if isinstance(node, Function) and node.name == name:
                 return node
         for base in owner.bases:
             parent = self.classes.get(dotted(base) or "")
-            if parent is not None and parent is not owner:
-                return self._method(parent, name)
+            if parent is not None and parent.name not in seen:  # bases may go round in a circle
+                found = self._method(parent, name, seen | {owner.name, parent.name})
+                if found is not None:
+                    return found
         return None
 
     def _place(self, name: str, scope: Scope) -> Scope:
