@@ -12,6 +12,7 @@ from litify_linter.reading.scopes import Function, bound, exposed
 from litify_converter.idioms.setup import is_guard
 from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, after_loop, find_homes, is_redundant, usage
+from litify_converter.options import options, signature
 from litify_converter.read import CstStatement, Script
 from litify_converter.rewrite import Rewriter
 
@@ -236,7 +237,7 @@ class Emitter:
         if self.homes.parameters:
             first.append("self.save_hyperparameters()")
         first += [f"self.{attribute} = {parameter}" for attribute, parameter in self.homes.attributes.items()]
-        init = Hook("__init__", [], tuple(self.homes.parameters), first)
+        init = Hook("__init__", [], tuple(self._signature()), first)
         hooks = ([init] if self.homes.parameters else []) + list(self.plan.hooks.values())
         made = [h for hook in hooks if (h := self._hook(hook)) is not None]
         return class_statement(self.plan.class_name, self.runtime_name("LightningDataModule"), made)
@@ -256,8 +257,14 @@ class Emitter:
             first.append("self.automatic_optimization = False")
         first += [f"self.{attribute} = {parameter}" for attribute, parameter in homes.attributes.items()]
         items = self.plan.hooks["__init__"].items if "__init__" in self.plan.hooks else []
-        hook = Hook("__init__", items, tuple(homes.parameters), first)
+        hook = Hook("__init__", items, tuple(self._signature()), first)
         return self._hook(hook)
+
+    def _signature(self) -> list[str]:
+        """The parameters of `__init__`; those that the command line sets carry its types and defaults."""
+        fields = {f for names in self.homes.fields.values() for f in names}
+        known = {n: v for n, v in options(self.script.tree).items() if n in fields}
+        return signature(list(self.homes.parameters), known)
 
     def _hook(self, hook: Hook) -> cst.FunctionDef | None:
         """A method of the result; None where nothing is left of it."""
