@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_converter.ir import Scope
+from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, free, walk_scope
-
-from litify_converter.ir import Scope
-from litify_converter.read import Script
 
 # Functions that draw from a global random generator.
 RANDOM = (

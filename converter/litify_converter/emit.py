@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import libcst as cst
+
+from litify_converter.blocks import after_loop
+from litify_converter.idioms.setup import is_guard
+from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.lifetimes import Home, Homes, find_homes
+from litify_converter.options import options, signature
+from litify_converter.pieces import (
+    Statements,
+    class_statement,
+    comments_of,
+    is_docstring,
+    is_import,
+    main_function,
+    opened_guard,
+    rewritten,
+    statements,
+    with_comments,
+    without_blank_lines,
+)
+from litify_converter.read import CstStatement, Script
+from litify_converter.rewrite import Rewriter
+from litify_converter.variables import is_redundant, usage
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, exposed
 
-from litify_converter.idioms.setup import is_guard
-from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import HOOK_NAMES, Home, Homes, after_loop, find_homes, is_redundant, usage
-from litify_converter.options import options, signature
-from litify_converter.read import CstStatement, Script
-from litify_converter.rewrite import Rewriter
-
-Statements = list[cst.BaseStatement]
+# Names that stand for a hook's own parameters in statements that the plan writes.
+HOOK_NAMES: dict[str, str] = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "SELF__": "self"}
 
 
 class Emitter:
@@ -87,7 +103,9 @@ class Emitter:
         self, statement: ast.stmt, node: CstStatement, edits: dict[int, Statements]
     ) -> Statements:
         entry = self.plan.nest.entry
-        if isinstance(statement, ast.ClassDef) and (self.plan.owner is None or statement is not self.plan.owner.node):
+        if isinstance(statement, ast.ClassDef) and (
+            self.plan.owner is None or statement is not self.plan.owner.node
+        ):
             return [node]
         scope: Scope = self.script.tree
         if isinstance(statement, Function):
@@ -244,7 +262,9 @@ class Emitter:
 
     def _module_class(self) -> Statements:
         hooks = [self._init(), *(self._hook(h) for n, h in self.plan.hooks.items() if n != "__init__")]
-        return class_statement(self.plan.class_name, self.runtime_name("LightningModule"), [h for h in hooks if h is not None])
+        return class_statement(
+            self.plan.class_name, self.runtime_name("LightningModule"), [h for h in hooks if h is not None]
+        )
 
     def _init(self) -> cst.FunctionDef | None:
         homes = self.homes
@@ -311,14 +331,17 @@ class Emitter:
 
     def _owner_fields(self, hook: Hook) -> set[str]:
         """Fields of the owner's instance that a hook mentions."""
-        found: set[str] = set()
-        for item in hook.items:
-            for scope, nodes in code_parts(item):
-                for node in (n for one in nodes for n in ast.walk(one)):
-                    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                        if self.variables.of(node.value.id, scope) == self.plan.owner.self_name:  # type: ignore[union-attr]
-                            found.add(node.attr)
-        return found
+        owner = self.plan.owner
+        parts = [part for item in hook.items for part in code_parts(item)]
+        return {
+            node.attr
+            for scope, nodes in parts
+            for node in (n for one in nodes for n in ast.walk(one))
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and owner is not None
+            and self.variables.of(node.value.id, scope) == owner.self_name
+        }
 
     def _epoch_text(self, hook: Hook) -> str:
         epochs = self.plan.nest.epochs
@@ -417,19 +440,16 @@ class Emitter:
     def _with_import(self, module: cst.Module) -> str:
         names = ", ".join(self._imported(name) for name in sorted(self.plan.imports))
         line = statements(f"from {self.target} import {names}")
-        if isinstance(self.plan.nest.batches.statement, ast.While) and "itertools" not in self.script.imports.names:
+        if (
+            isinstance(self.plan.nest.batches.statement, ast.While)
+            and "itertools" not in self.script.imports.names
+        ):
             line = [*statements("import itertools"), *line]
         body = list(module.body)
-        at = 1 if body and _is_docstring(body[0]) else 0
+        at = 1 if body and is_docstring(body[0]) else 0
         while at < len(body) and is_import(body[at]):
             at += 1
         return module.with_changes(body=[*body[:at], *line, *body[at:]]).code
-
-
-def rewritten(node: cst.BaseStatement, rewriter: Rewriter) -> Statements:
-    """A statement after rewriting: none, one or more."""
-    assert isinstance(node, CstStatement)
-    return list(cst.Module([node]).visit(rewriter).body)
 
 
 def code_parts(item: Item) -> list[tuple[Scope, list[ast.AST]]]:
@@ -440,71 +460,3 @@ def code_parts(item: Item) -> list[tuple[Scope, list[ast.AST]]]:
         case New(scope, text):
             return [(scope, list(ast.parse(text).body))]
     return [(item.value_scope, [item.value]), (item.target_scope, [item.target])]
-
-
-def statements(text: str) -> Statements:
-    """Source text as libcst statements."""
-    return list(cst.parse_module(text).body)
-
-
-def with_comments(body: Statements, leading: Sequence[cst.EmptyLine]) -> Statements:
-    """Puts comment lines before the first statement."""
-    if body and leading and isinstance(body[0], CstStatement):
-        return [body[0].with_changes(leading_lines=[*leading, *body[0].leading_lines]), *body[1:]]
-    return body
-
-
-def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
-    """The first statement of a block: its comments stay, blank lines before it go."""
-    if isinstance(statement, CstStatement):
-        return statement.with_changes(
-            leading_lines=[li for li in statement.leading_lines if li.comment is not None]
-        )
-    return statement
-
-
-def class_statement(name: str, base: str, body: Sequence[cst.BaseStatement]) -> Statements:
-    """`class <name>(<base>)` with methods."""
-    made = statements(f"class {name}({base}):\n    pass\n")[0]
-    assert isinstance(made, cst.ClassDef)
-    first = [without_blank_lines(s) for s in body[:1]]
-    return [made.with_changes(body=cst.IndentedBlock([*first, *body[1:]]))]
-
-
-def main_function(body: Statements) -> Statements:
-    """`def main()` around statements, and its call."""
-    function, guard = statements('def main():\n    pass\n\n\nif __name__ == "__main__":\n    main()\n')
-    assert isinstance(function, cst.FunctionDef)
-    body = [without_blank_lines(body[0]), *body[1:]] if body else statements("pass")
-    return [function.with_changes(body=cst.IndentedBlock(body)), guard]
-
-
-def opened_guard(made: Statements) -> Statements:
-    """The statements under `if __name__ == "__main__":`."""
-    return [
-        s
-        for one in made
-        if isinstance(one, cst.If)
-        for s in one.body.body
-        if isinstance(s, cst.BaseStatement)
-    ]
-
-
-def is_import(statement: cst.CSTNode) -> bool:
-    return isinstance(statement, cst.SimpleStatementLine) and any(
-        isinstance(s, cst.Import | cst.ImportFrom) for s in statement.body
-    )
-
-
-def _is_docstring(statement: cst.CSTNode) -> bool:
-    return isinstance(statement, cst.SimpleStatementLine) and any(
-        isinstance(s, cst.Expr) and isinstance(s.value, cst.SimpleString) for s in statement.body
-    )
-
-
-def comments_of(node: CstStatement) -> list[cst.EmptyLine]:
-    """The lines before a statement, and its trailing comment as one more."""
-    lines = list(node.leading_lines)
-    if isinstance(node, cst.SimpleStatementLine) and node.trailing_whitespace.comment is not None:
-        lines.append(cst.EmptyLine(comment=node.trailing_whitespace.comment))
-    return lines

@@ -10,11 +10,11 @@ import black
 import libcst as cst
 from black.const import DEFAULT_LINE_LENGTH
 from black.files import find_project_root, parse_pyproject_toml
-from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk_scope
 
-from litify_converter.emit import is_import
+from litify_converter.pieces import is_import
 from litify_converter.read import Script
 from litify_converter.refusals import SelfCheckFailed
+from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk_scope
 
 
 def finish(text: str, script: Script) -> str:

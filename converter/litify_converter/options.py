@@ -12,7 +12,11 @@ def options(tree: ast.Module) -> dict[str, tuple[str, str | None]]:
     """Option (as it is read from the parsed arguments) -> its type, and its default as source text or None."""
     found: dict[str, tuple[str, str | None]] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument":
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "add_argument"
+        ):
             name = _destination(node)
             kind, default = _type_and_default(node)
             if name is not None and kind is not None:
@@ -49,7 +53,9 @@ def _type_and_default(call: ast.Call) -> tuple[str | None, str | None]:
         return None, None
     kind, default = given.get("type"), given.get("default")
     constant = default if isinstance(default, ast.Constant) and default.value is not None else None
-    if isinstance(kind, ast.Name) and kind.id in TYPES - {"bool"}:  # type=bool means something else to argparse
+    if isinstance(kind, ast.Name) and kind.id in TYPES - {
+        "bool"
+    }:  # type=bool means something else to argparse
         return kind.id, _literal(constant, kind.id)
     if kind is None and constant is not None and type(constant.value).__name__ in TYPES:
         return type(constant.value).__name__, ast.unparse(constant)

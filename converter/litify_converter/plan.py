@@ -5,9 +5,6 @@ from __future__ import annotations
 import ast
 import re
 
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, walk_scope
-
 from litify_converter.ir import (
     BatchLoop,
     Bind,
@@ -22,10 +19,12 @@ from litify_converter.ir import (
     Scope,
     Variable,
 )
-from litify_converter.lifetimes import Variables
 from litify_converter.read import Script
 from litify_converter.refusals import ControlFlow, LoopShape
 from litify_converter.reserved import attribute_name
+from litify_converter.variables import Variables
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -51,7 +50,9 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     _configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
     if fresh is not None:  # each epoch makes its batches anew, as the script does
-        plan.hooks["train_dataloader"] = Hook("train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")])
+        plan.hooks["train_dataloader"] = Hook(
+            "train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")]
+        )
         plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
     return plan
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import libcst as cst
-from litify_linter.reading.imports import Imports
-from litify_linter.reading.roles import Roles
 
 from litify_converter.refusals import UnreadableScript
+from litify_linter.reading.imports import Imports
+from litify_linter.reading.roles import Roles
 
 _TryStar = getattr(ast, "TryStar", ast.Try)  # `except*`, Python 3.11
 CstStatement = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -83,10 +83,8 @@ def parse(text: str, path: Path = Path("train.py")) -> Script:
 
 
 def _syntax_message(text: str, error: SyntaxError) -> str:
-    python2 = (
-        "Missing parentheses in call" in (error.msg or "")
-        or ("except" in (error.text or "")
-        and "," in (error.text or ""))
+    python2 = "Missing parentheses in call" in (error.msg or "") or (
+        "except" in (error.text or "") and "," in (error.text or "")
     )
     if python2:
         return "Python 2 source: convert it to Python 3 first (the tool 2to3 does most of it)"

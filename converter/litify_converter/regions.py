@@ -8,15 +8,9 @@ inside and after the batch loop becomes the three parts of the nest, functions o
 from __future__ import annotations
 
 import ast
-import copy
-from collections.abc import Iterable
-from dataclasses import dataclass
 
-from litify_linter.reading.imports import Imports, dotted
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, walk_scope
-
-from litify_converter.ir import BatchLoop, Bind, Call, EpochLoop, Item, Moved, Nest, New, Scope
+from litify_converter.ir import BatchLoop, Call, EpochLoop, Item, Moved, Nest, Scope
+from litify_converter.iterables import PROGRESS, PROGRESS_RANGE, Peel
 from litify_converter.read import Script
 from litify_converter.refusals import (
     AlreadyConverted,
@@ -28,29 +22,14 @@ from litify_converter.refusals import (
     SeveralLoops,
     StepElsewhere,
 )
+from litify_converter.ways import Search, Turn, common, first_loop, is_step
+from litify_converter.written_out import take_arguments, take_result
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
 
 Loop = ast.For | ast.While
-# Wrappers around an iterable that only show progress.
-PROGRESS = {
-    "tqdm",
-    "tqdm.tqdm",
-    "tqdm.auto.tqdm",
-    "tqdm.notebook.tqdm",
-    "rich.progress.track",
-    "tqdm.std.tqdm",
-}
-PROGRESS_RANGE = {"tqdm.trange", "tqdm.auto.trange", "tqdm.notebook.trange"}
 LIGHTNING = ("lightning", "pytorch_lightning", "litify")
-
-
-@dataclass(frozen=True, eq=False)
-class _Turn:
-    """One step on the way inwards: a loop entered, a call followed, or another compound statement entered."""
-
-    scope: Scope
-    statement: ast.stmt
-    siblings: tuple[ast.stmt, ...]  # the block the statement stands in
-    call: Call | None = None
 
 
 def find_nest(script: Script) -> Nest:
@@ -60,32 +39,15 @@ def find_nest(script: Script) -> Nest:
         Refusal: nothing trains, or the nest has a shape that the hooks can't take.
     """
     _refuse_already_converted(script)
-    ways = _Search(script).ways()
-    outermost = {id(_first_loop(way)): way for way in ways if _first_loop(way) is not None}
+    ways = Search(script).ways()
+    outermost = {id(first_loop(way)): way for way in ways if first_loop(way) is not None}
     if not outermost:
         raise _why_no_loop(script, ways)
     if len(outermost) > 1:
-        first, second = (_first_loop(way) for way in list(outermost.values())[:2])
+        first, second = (first_loop(way) for way in list(outermost.values())[:2])
         raise SeveralLoops(f"the script trains in {len(outermost)} separate loops", second or first)
-    ways = [way for way in ways if _first_loop(way) is not None]
+    ways = [way for way in ways if first_loop(way) is not None]
     return _Builder(script, ways).build()
-
-
-def is_step(call: ast.Call, script: Script, scope: Scope) -> bool:
-    """Whether a call makes an optimizer step: `optimizer.step()`, `scaler.step(optimizer)`."""
-    if not (isinstance(call.func, ast.Attribute) and call.func.attr == "step"):
-        return False
-    role = script.roles.of(call.func.value, scope)
-    return role is Role.OPTIMIZER or (role is Role.SCALER and bool(call.args))
-
-
-def backward_calls(nodes: ast.AST | Iterable[ast.AST]) -> list[ast.Call]:
-    """Every `x.backward(...)` and `torch.autograd.backward(...)` executed by these statements."""
-    return [
-        n
-        for n in walk_scope(nodes)
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.func.attr == "backward"
-    ]
 
 
 def _refuse_already_converted(script: Script) -> None:
@@ -96,11 +58,7 @@ def _refuse_already_converted(script: Script) -> None:
                 raise AlreadyConverted(f"class {name} is a LightningModule already: nothing to convert", node)
 
 
-def _first_loop(way: tuple[_Turn, ...]) -> ast.stmt | None:
-    return next((turn.statement for turn in way if isinstance(turn.statement, Loop)), None)
-
-
-def _why_no_loop(script: Script, ways: list[tuple[_Turn, ...]]) -> Exception:
+def _why_no_loop(script: Script, ways: list[tuple[Turn, ...]]) -> Exception:
     """No step was reached from the script's entry inside a loop: say the nearest thing that was found."""
     roles = script.roles
     for function in [*roles.functions.values(), *roles.owner]:
@@ -136,90 +94,17 @@ def _is_spawned(script: Script, function: Function) -> bool:
     return False
 
 
-class _Search:
-    """Depth-first search of the ways from the module's top level to optimizer steps."""
-
-    def __init__(self, script: Script) -> None:
-        self.script = script
-        self._steps_below: dict[Function, bool] = {}
-
-    def ways(self) -> list[tuple[_Turn, ...]]:
-        return self._in_block(self.script.tree.body, self.script.tree, (), ())
-
-    def _in_block(
-        self, block: list[ast.stmt], scope: Scope, way: tuple[_Turn, ...], active: tuple[Function, ...]
-    ) -> list[tuple[_Turn, ...]]:
-        found: list[tuple[_Turn, ...]] = []
-        for statement in block:
-            if isinstance(statement, Function | ast.ClassDef):
-                continue
-            turn = _Turn(scope, statement, tuple(block))
-            for call in _own_calls(statement):
-                if is_step(call, self.script, scope):
-                    found.append((*way, turn))
-                    continue
-                function = self.script.roles.callee(call, scope)
-                if function is None or function in active or not self._steps(function, active):
-                    continue
-                entered = _Turn(scope, statement, tuple(block), Call(statement, call, scope, function))
-                found += self._in_block(function.body, function, (*way, entered), (*active, function))
-            for inner in _blocks(statement):
-                found += self._in_block(inner, scope, (*way, turn), active)
-        return found
-
-    def _steps(self, function: Function, active: tuple[Function, ...]) -> bool:
-        """Whether a function reaches an optimizer step."""
-        if function not in self._steps_below:
-            self._steps_below[function] = False  # for recursion
-            self._steps_below[function] = any(
-                is_step(call, self.script, function)
-                or (
-                    (callee := self.script.roles.callee(call, function)) is not None
-                    and self._steps(callee, active)
-                )
-                for call in walk_scope(function.body)
-                if isinstance(call, ast.Call)
-            )
-        return self._steps_below[function]
-
-
-def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
-    """The blocks of statements inside a compound statement, in order."""
-    blocks = [getattr(statement, name, []) for name in ("body",)]
-    blocks += [handler.body for handler in getattr(statement, "handlers", [])]
-    blocks += [case.body for case in getattr(statement, "cases", [])]
-    blocks += [getattr(statement, name, []) for name in ("orelse", "finalbody")]
-    return [block for block in blocks if block]
-
-
-def _own_calls(statement: ast.stmt) -> list[ast.Call]:
-    """Calls that the statement itself makes: those of its expressions, not of its blocks."""
-    inner = {id(s) for block in _blocks(statement) for s in block}
-    calls = []
-    stack: list[ast.AST] = [statement]
-    while stack:
-        node = stack.pop()
-        if id(node) in inner or (
-            isinstance(node, Function | ast.ClassDef | ast.Lambda) and node is not statement
-        ):
-            continue
-        if isinstance(node, ast.Call):
-            calls.append(node)
-        stack.extend(reversed(list(ast.iter_child_nodes(node))))
-    return calls
-
-
 class _Builder:
     """Takes the nest apart; `ways` are all ways to steps, with one outermost loop in common."""
 
-    def __init__(self, script: Script, ways: list[tuple[_Turn, ...]]) -> None:
+    def __init__(self, script: Script, ways: list[tuple[Turn, ...]]) -> None:
         self.script = script
         self.roles = script.roles
         self.peel = Peel(script.imports)
-        self.way = _common(ways)
+        self.way = common(ways)
         outer = next((i for i, turn in enumerate(self.way) if isinstance(turn.statement, Loop)), None)
         if outer is None:
-            raise SeveralLoops("the training loop is reached in more than one way", _first_loop(ways[0]))
+            raise SeveralLoops("the training loop is reached in more than one way", first_loop(ways[0]))
         self.outer_index = outer
         self.inner = self.way[self.outer_index :]
 
@@ -249,7 +134,7 @@ class _Builder:
 
     # -- which loop is which ---------------------------------------------------------------------------------------
 
-    def _batch_turn(self, loops: list[_Turn]) -> _Turn | None:
+    def _batch_turn(self, loops: list[Turn]) -> Turn | None:
         """The loop over batches: the outermost one over data; of two counting loops the inner one."""
         for turn in loops:
             if isinstance(loops[0].statement, ast.While) and turn is not loops[0]:
@@ -279,7 +164,7 @@ class _Builder:
             word in name.lower() for word in ("loader", "batches", "dataset", "iterator", "dataloader")
         )
 
-    def _loops(self, outer: _Turn, batch: _Turn | None) -> tuple[EpochLoop, BatchLoop]:
+    def _loops(self, outer: Turn, batch: Turn | None) -> tuple[EpochLoop, BatchLoop]:
         if batch is not None and batch.statement is outer.statement:
             return EpochLoop(None, outer.scope), self._batch_loop(batch)
         statement = outer.statement
@@ -291,7 +176,7 @@ class _Builder:
         inner = self._batch_loop(batch) if batch is not None else BatchLoop(None, self.inner[-1].scope)
         return epochs, inner
 
-    def _epoch_loop(self, turn: _Turn) -> EpochLoop:
+    def _epoch_loop(self, turn: Turn) -> EpochLoop:
         statement = turn.statement
         if not isinstance(statement, ast.For):
             raise LoopShape("the epochs are counted by a while loop", statement)
@@ -307,7 +192,7 @@ class _Builder:
                 return EpochLoop(statement, turn.scope, statement.target.id, first, args[-1])
         raise LoopShape("the epoch loop is not a `for epoch in range(...)`", statement)
 
-    def _batch_loop(self, turn: _Turn) -> BatchLoop:
+    def _batch_loop(self, turn: Turn) -> BatchLoop:
         statement = turn.statement
         assert isinstance(statement, ast.For)
         if statement.orelse:
@@ -327,7 +212,7 @@ class _Builder:
 
     # -- what stands where -----------------------------------------------------------------------------------------
 
-    def _take_apart(self, outer: _Turn, batch: _Turn | None, has_batches: bool) -> None:
+    def _take_apart(self, outer: Turn, batch: Turn | None, has_batches: bool) -> None:
         """Walk inwards; what stands before the way goes to `start` or `step`, what stands after it to `end` or `step`."""
         loop = outer.statement
         assert isinstance(loop, Loop)
@@ -372,7 +257,7 @@ class _Builder:
         self._put(only or "end", scope, after)
 
     @staticmethod
-    def _call_at(turn: _Turn | None) -> bool:
+    def _call_at(turn: Turn | None) -> bool:
         return turn is not None and turn.call is not None
 
     def _enter(
@@ -412,9 +297,7 @@ class _Builder:
             n
             for scope in scopes
             for n in walk_scope(scope.body)
-            if isinstance(n, ast.Call)
-            and n is not call.call
-            and self.roles.callee(n, scope) is call.function
+            if isinstance(n, ast.Call) and n is not call.call and self.roles.callee(n, scope) is call.function
         ]
         if others:
             raise SeveralLoops(f"{name}() is called in more than one place", others[0])
@@ -430,110 +313,11 @@ class _Builder:
         self.buckets[bucket] += [Moved(scope, statement) for statement in statements]
 
 
-def take_result(call: Call, result: ast.expr | None) -> list[Item]:
-    """What the caller's statement does with the result of a function that is written out."""
-    value = result if result is not None else ast.Constant(None)
-    match call.statement:
-        case ast.Expr(value=ast.Call() as only) if only is call.call:
-            return []
-        case ast.Assign(targets=[target], value=ast.Call() as only) if only is call.call:
-            return [Bind(call.caller, target, call.function, value)]
-    # The call is a part of a larger expression: name the result, then run the statement with the name.
-    name = f"{call.function.name}_result"
-    text = ast.unparse(_Replace(call.call, ast.Name(name, ast.Load())).visit(copy.deepcopy(call.statement)))
-    target = ast.Name(name, ast.Store())
-    return [Bind(call.caller, target, call.function, value), New(call.caller, text, call.statement)]
-
-
-class _Replace(ast.NodeTransformer):
-    """Puts `new` in the place of the expression that stands where `old` does."""
-
-    def __init__(self, old: ast.expr, new: ast.expr) -> None:
-        self.place = (old.lineno, old.col_offset, old.end_lineno, old.end_col_offset)
-        self.new = new
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        if isinstance(node, ast.Call) and self.place == (
-            node.lineno,
-            node.col_offset,
-            node.end_lineno,
-            node.end_col_offset,
-        ):
-            return self.new
-        return self.generic_visit(node)
-
-
-def _common(ways: list[tuple[_Turn, ...]]) -> tuple[_Turn, ...]:
-    """The beginning that all ways share, up to and with the statement where the first of them steps or they part."""
-    first = ways[0]
-    length = len(first)
-    for way in ways[1:]:
-        same = 0
-        while same < min(len(way), length) and _same_turn(first[same], way[same]):
-            same += 1
-        length = same
-    return first[:length]
-
-
-def _same_turn(left: _Turn, right: _Turn) -> bool:
-    if left.statement is not right.statement:
-        return False
-    return (left.call.call if left.call else None) is (right.call.call if right.call else None)
-
-
 def _endless(statement: ast.While, scope: Scope) -> BatchLoop:
     """A while loop: an endless source of steps, left by should_stop."""
     if statement.orelse:
         raise LoopShape("a while loop with an else branch", statement)
     return BatchLoop(statement, scope, ast.parse("itertools.count()", mode="eval").body)
-
-
-def take_arguments(script: Script, call: Call) -> list[Item]:
-    """`parameter = argument` for each parameter; those that only rename a variable vanish later."""
-    function = call.function
-    arguments = function.args
-    if arguments.vararg or arguments.kwarg or any(isinstance(a, ast.Starred) for a in call.call.args):
-        raise StepElsewhere(f"{function.name}() takes * or ** arguments", function)
-    given = script.roles.arguments(call.call, function)
-    if isinstance(call.call.func, ast.Attribute) and function in script.roles.owner:
-        own = [*arguments.posonlyargs, *arguments.args]
-        if own and own[0].arg not in given:
-            given[own[0].arg] = call.call.func.value  # self
-    positional = [*arguments.posonlyargs, *arguments.args]
-    defaults = dict(
-        zip([a.arg for a in positional][-len(arguments.defaults) :], arguments.defaults, strict=False)
-    )
-    defaults |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
-    items: list[Item] = []
-    for name in [a.arg for a in [*positional, *arguments.kwonlyargs]]:
-        target = ast.Name(name, ast.Store())
-        if name in given:
-            items.append(Bind(function, target, call.caller, given[name]))
-        elif name in defaults:
-            items.append(Bind(function, target, script.tree, defaults[name]))
-        else:
-            raise StepElsewhere(f"{function.name}() is called without its argument {name}", call.call)
-    return items
-
-
-class Peel:
-    """Takes enumerate() and progress bars off an iterable: (iterable, whether it was enumerated, first index)."""
-
-    def __init__(self, imports: Imports) -> None:
-        self.imports = imports
-
-    def __call__(self, iterable: ast.expr) -> tuple[ast.expr, bool, ast.expr | None]:
-        enumerated, start = False, None
-        while isinstance(iterable, ast.Call) and iterable.args:
-            name = self.imports.resolve(iterable.func) or dotted(iterable.func)
-            if name == "enumerate" and not enumerated:
-                enumerated = True
-                start = iterable.args[1] if len(iterable.args) > 1 else None
-                start = next((k.value for k in iterable.keywords if k.arg == "start"), start)
-            elif name not in PROGRESS:
-                break
-            iterable = iterable.args[0]
-        return iterable, enumerated, start
 
 
 def _counts_epochs(statement: ast.stmt) -> bool:

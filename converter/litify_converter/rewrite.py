@@ -6,10 +6,10 @@ import ast
 from collections.abc import Callable, Mapping
 
 import libcst as cst
-from litify_linter.reading.roles import Role, Roles
-from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals
 
 from litify_converter.ir import Scope
+from litify_linter.reading.roles import Role, Roles
+from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals
 
 NameText = Callable[[str], str | None]  # a name of the scope -> how it is spelled now (None: as before)
 VARIABLE = {"torch.autograd.Variable", "torch.autograd.variable.Variable"}
@@ -284,7 +284,9 @@ class Rewriter(cst.CSTTransformer):
 
 def without_download(call: cst.Call) -> cst.Call:
     """A call without its `download=True`."""
-    kept = [a for a in call.args if not (a.keyword and a.keyword.value == "download" and _text(a.value) == "True")]
+    kept = [
+        a for a in call.args if not (a.keyword and a.keyword.value == "download" and _text(a.value) == "True")
+    ]
     if len(kept) == len(call.args):
         return call
     if kept:

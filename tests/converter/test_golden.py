@@ -8,6 +8,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from litify_converter.convert import convert, convert_script
 from litify_converter.read import parse
 from litify_converter.refusals import AlreadyConverted, Refusal

@@ -5,14 +5,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from litify_linter.reading.imports import dotted
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import bound, walk_scope
-
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, code_of
 from litify_converter.ir import Item, Moved, New, Note, Plan
 from litify_converter.read import Script
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import bound, walk_scope
 
 CLIP = {"torch.nn.utils.clip_grad_norm_": "norm", "torch.nn.utils.clip_grad_value_": "value"}
 REASON = "automatic optimization does it"

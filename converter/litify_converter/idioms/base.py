@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from litify_linter.reading.scopes import Function
-
 from litify_converter.ir import Item, Moved, New, Plan, Scope
-from litify_converter.lifetimes import edited
 from litify_converter.read import Script
+from litify_converter.variables import edited
+from litify_linter.reading.scopes import Function
 
 
 class Unproven(Exception):

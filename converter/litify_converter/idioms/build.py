@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 
-from litify_linter.reading.imports import dotted
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
-
+from litify_converter.blocks import statements_of
 from litify_converter.effects import draws_random, is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import Variables, find_homes, statements_of
+from litify_converter.lifetimes import find_homes
 from litify_converter.read import Script
+from litify_converter.variables import Variables
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
 
 class BuildInModule(Idiom):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
-
+from litify_converter.blocks import statements_of
 from litify_converter.effects import draws_random
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.idioms.setup import is_constant
 from litify_converter.ir import Hook, Moved, New, Plan, Variable
-from litify_converter.lifetimes import Variables, statements_of, usage
 from litify_converter.read import Script
+from litify_converter.variables import Variables, usage
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
 # What a data module may not hold: statements that read or make these stay where they are.
 FOREIGN = (
@@ -82,13 +82,17 @@ def _downloads(statement: ast.stmt) -> list[ast.Call]:
     found = []
     for node in walk_scope(statement):
         if isinstance(node, ast.Call) and any(_is_download(k) for k in node.keywords):
-            keywords = [k for k in node.keywords if k.arg not in ("transform", "target_transform", "transforms")]
+            keywords = [
+                k for k in node.keywords if k.arg not in ("transform", "target_transform", "transforms")
+            ]
             found.append(ast.Call(node.func, node.args, keywords))
     return found
 
 
 def _is_download(keyword: ast.keyword) -> bool:
-    return keyword.arg == "download" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+    return (
+        keyword.arg == "download" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+    )
 
 
 def _loaders(script: Script, plan: Plan) -> dict[str, ast.Assign] | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 
-from litify_linter.reading.scopes import read
-
 from litify_converter.idioms.base import Idiom, Unproven
 from litify_converter.ir import Item, Moved, Plan, Scope, Variable
-from litify_converter.lifetimes import Variables
 from litify_converter.read import Script
+from litify_converter.variables import Variables
+from litify_linter.reading.scopes import read
 
 
 class EpochBreak(Idiom):

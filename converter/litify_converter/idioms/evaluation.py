@@ -5,18 +5,18 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from litify_linter.reading.imports import dotted
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, walk_scope
-
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, body_without_docstring, code_of, hook_items
 from litify_converter.idioms.epoch_break import first_batch_break, limit
 from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, Note, Plan, Scope, Variable
-from litify_converter.lifetimes import Variables
+from litify_converter.iterables import Peel
 from litify_converter.plan import receive
 from litify_converter.read import Script
-from litify_converter.regions import Peel, take_arguments, take_result
+from litify_converter.variables import Variables
+from litify_converter.written_out import take_arguments, take_result
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, walk_scope
 
 NO_GRAD = {"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
 
@@ -219,7 +219,9 @@ def _flatten(script: Script, items: list[Item]) -> list[Item]:
     flat: list[Item] = []
     for item in items:
         statement = item.statement if isinstance(item, Moved) else None
-        if isinstance(statement, ast.With) and all(_is_no_grad(script, i.context_expr) for i in statement.items):
+        if isinstance(statement, ast.With) and all(
+            _is_no_grad(script, i.context_expr) for i in statement.items
+        ):
             flat += _flatten(script, [Moved(item.scope, s) for s in statement.body])  # type: ignore[union-attr]
         else:
             flat.append(item)

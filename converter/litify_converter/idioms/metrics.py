@@ -5,12 +5,11 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from litify_linter.reading.scopes import read, walk_scope
-
 from litify_converter.idioms.base import Idiom, code_of, hook_items
 from litify_converter.ir import BatchLoop, Hook, Item, Moved, New, Note, Plan, Scope, Variable
-from litify_converter.lifetimes import Variables
 from litify_converter.read import Script
+from litify_converter.variables import Variables
+from litify_linter.reading.scopes import read, walk_scope
 
 COUNTS = {"correct", "n_correct", "num_correct", "hits", "right", "corrects", "running_corrects"}
 

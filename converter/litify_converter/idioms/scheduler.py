@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import walk_scope
-
 from litify_converter.effects import is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
 from litify_converter.ir import Moved, Note, Plan
-from litify_converter.lifetimes import Variables
 from litify_converter.read import Script
+from litify_converter.variables import Variables
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import walk_scope
 
 
 class ReturnedScheduler(Idiom):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from litify_linter.reading.imports import dotted
-from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
-
+from litify_converter.blocks import statements_of
 from litify_converter.effects import only_looks
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Note, Plan, Variable
-from litify_converter.lifetimes import Variables, statements_of, usage
 from litify_converter.read import Script
+from litify_converter.variables import Variables, usage
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.roles import Role
+from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
 ENGINEERING = (Role.DEVICE, Role.HAS_GPU)
 # Calls that a dead statement may make: asking what hardware there is.

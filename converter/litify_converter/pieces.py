@@ -1,0 +1,86 @@
+"""Pieces of libcst: statements from text, comments kept, classes and functions around statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import libcst as cst
+
+from litify_converter.read import CstStatement
+from litify_converter.rewrite import Rewriter
+
+Statements = list[cst.BaseStatement]
+
+
+def statements(text: str) -> Statements:
+    """Source text as libcst statements."""
+    return list(cst.parse_module(text).body)
+
+
+def rewritten(node: cst.BaseStatement, rewriter: Rewriter) -> Statements:
+    """A statement after rewriting: none, one or more."""
+    assert isinstance(node, CstStatement)
+    return list(cst.Module([node]).visit(rewriter).body)
+
+
+def class_statement(name: str, base: str, body: Sequence[cst.BaseStatement]) -> Statements:
+    """`class <name>(<base>)` with methods."""
+    made = statements(f"class {name}({base}):\n    pass\n")[0]
+    assert isinstance(made, cst.ClassDef)
+    first = [without_blank_lines(s) for s in body[:1]]
+    return [made.with_changes(body=cst.IndentedBlock([*first, *body[1:]]))]
+
+
+def main_function(body: Statements) -> Statements:
+    """`def main()` around statements, and its call."""
+    function, guard = statements('def main():\n    pass\n\n\nif __name__ == "__main__":\n    main()\n')
+    assert isinstance(function, cst.FunctionDef)
+    body = [without_blank_lines(body[0]), *body[1:]] if body else statements("pass")
+    return [function.with_changes(body=cst.IndentedBlock(body)), guard]
+
+
+def opened_guard(made: Statements) -> Statements:
+    """The statements under `if __name__ == "__main__":`."""
+    return [
+        s
+        for one in made
+        if isinstance(one, cst.If)
+        for s in one.body.body
+        if isinstance(s, cst.BaseStatement)
+    ]
+
+
+def with_comments(body: Statements, leading: Sequence[cst.EmptyLine]) -> Statements:
+    """Puts comment lines before the first statement."""
+    if body and leading and isinstance(body[0], CstStatement):
+        return [body[0].with_changes(leading_lines=[*leading, *body[0].leading_lines]), *body[1:]]
+    return body
+
+
+def comments_of(node: CstStatement) -> list[cst.EmptyLine]:
+    """The lines before a statement, and its trailing comment as one more."""
+    lines = list(node.leading_lines)
+    if isinstance(node, cst.SimpleStatementLine) and node.trailing_whitespace.comment is not None:
+        lines.append(cst.EmptyLine(comment=node.trailing_whitespace.comment))
+    return lines
+
+
+def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
+    """The first statement of a block: its comments stay, blank lines before it go."""
+    if isinstance(statement, CstStatement):
+        return statement.with_changes(
+            leading_lines=[li for li in statement.leading_lines if li.comment is not None]
+        )
+    return statement
+
+
+def is_import(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and any(
+        isinstance(s, cst.Import | cst.ImportFrom) for s in statement.body
+    )
+
+
+def is_docstring(statement: cst.CSTNode) -> bool:
+    return isinstance(statement, cst.SimpleStatementLine) and any(
+        isinstance(s, cst.Expr) and isinstance(s.value, cst.SimpleString) for s in statement.body
+    )

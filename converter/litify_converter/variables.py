@@ -1,0 +1,194 @@
+"""Names resolved to variables, and the def-use of hooks over them."""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from litify_converter.ir import Bind, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.read import Script
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.scopes import Function, bound, flow, function_locals, read
+
+
+class Variables:
+    """Resolves names to variables, seeing through parameters and results of the functions that are written out."""
+
+    def __init__(self, script: Script, items: Iterable[Item]) -> None:
+        self.script = script
+        self._locals: dict[Scope, set[str]] = {}
+        self._static = self._static_names()
+        self.alias: dict[Variable, Variable] = {}
+        self.constant: dict[Variable, Bind] = {}  # parameter -> the argument that stands for it everywhere
+        items = list(items)
+        rebound = {v for item in items if not isinstance(item, Bind) for v in self.bound(item)}
+        for item in items:
+            if isinstance(item, Bind):
+                self._see_through(item, rebound)
+
+    def _static_names(self) -> set[str]:
+        """Module-level names that only imports, functions and classes bind."""
+        tree = self.script.tree
+        defined: set[str] = set()
+        for node in tree.body:
+            if isinstance(node, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
+                defined |= bound([node])
+        assigned = bound(
+            n for n in tree.body if not isinstance(n, Function | ast.ClassDef | ast.Import | ast.ImportFrom)
+        )
+        return defined - assigned
+
+    def locals_of(self, scope: Scope) -> set[str]:
+        if scope not in self._locals:
+            if isinstance(scope, ast.Module):
+                self._locals[scope] = bound(scope.body) - self._static
+            else:
+                self._locals[scope] = function_locals(scope)
+        return self._locals[scope]
+
+    def raw(self, name: str, scope: Scope) -> Variable | None:
+        """The variable a name means in a scope, aliases not followed; None: built-in, import, function or class."""
+        place: ast.AST | None = scope
+        while place is not None:
+            if isinstance(place, ast.Module | Function) and name in self.locals_of(place):
+                return Variable(place, name)
+            place = self.script.roles.outer.get(place) if isinstance(place, Function | ast.ClassDef) else None
+        return None
+
+    def of(self, name: str, scope: Scope) -> Variable | None:
+        """Like `raw`, with parameters that only rename a variable of the caller seen through."""
+        variable = self.raw(name, scope)
+        while variable in self.alias:
+            variable = self.alias[variable]
+        return variable
+
+    def bound(self, item: Item) -> set[Variable]:
+        match item:
+            case Moved(scope, statement):
+                return self._map(bound(statement), scope)
+            case New(scope, text):
+                return self._map(bound(ast.parse(text).body), scope)
+            case Bind():
+                return self._map(bound(item.target), item.target_scope)
+
+    def _map(self, names: Iterable[str], scope: Scope) -> set[Variable]:
+        return {v for name in names if (v := self.of(name, scope)) is not None}
+
+    def _see_through(self, item: Bind, rebound: set[Variable]) -> None:
+        if not isinstance(item.target, ast.Name):
+            return
+        target = self.raw(item.target.id, item.target_scope)
+        if target is None or target in self.alias or target in self.constant:
+            return
+        if isinstance(item.value_scope, ast.Module | Function) and isinstance(item.value, ast.Name):
+            value = self.raw(item.value.id, item.value_scope)
+            is_parameter = target not in rebound
+            if value is None and is_parameter:
+                self.constant[target] = item
+            elif value is not None and is_parameter and self._resolved(value) != target:
+                self.alias[target] = value
+            elif value is not None and value not in self.alias and self._is_result(item) and value != target:
+                # `x = f()` where f ends in `return y`: y is x from the start, if y is f's own
+                self.alias[value] = target
+        elif target not in rebound and self._is_fixed(item, rebound):
+            self.constant[target] = item
+
+    def _resolved(self, variable: Variable) -> Variable:
+        while variable in self.alias:
+            variable = self.alias[variable]
+        return variable
+
+    def _is_result(self, item: Bind) -> bool:
+        name = item.value.id if isinstance(item.value, ast.Name) else ""
+        scope = item.value_scope
+        return (
+            isinstance(scope, Function) and name in self.locals_of(scope) and item.target_scope is not scope
+        )
+
+    def _is_fixed(self, item: Bind, rebound: set[Variable]) -> bool:
+        """A constant, or a field of something nobody rebinds, such as `args.clip`."""
+        if isinstance(item.value, ast.Constant):
+            return True
+        if not isinstance(item.value, ast.Attribute) or dotted(item.value) is None:
+            return False
+        return not (self._map(read(item.value), item.value_scope) & rebound)
+
+
+@dataclass(eq=False)
+class Usage:
+    """What one hook reads from outside of it, binds, and reads at all."""
+
+    exposed: set[Variable] = field(default_factory=set)
+    bound: set[Variable] = field(default_factory=set)
+    read: set[Variable] = field(default_factory=set)
+
+
+def usage(items: Iterable[Item], variables: Variables, plan: Plan) -> Usage:
+    """Def-use over the items of one hook, run in order."""
+    found = Usage()
+    sure: set[Variable] = set()
+    for item in items:
+        for scope, statements in item_statements(item, variables, plan):
+            names = read(statements) | bound(statements)
+            assigned = {n for n in names if variables.of(n, scope) in sure}
+            exposed, after = flow(statements, assigned)
+            found.exposed |= {
+                v for n in exposed if (v := variables.of(n, scope)) is not None and v not in sure
+            }
+            found.read |= {v for n in read(statements) if (v := variables.of(n, scope)) is not None}
+            sure |= {v for n in names if n in after and (v := variables.of(n, scope)) is not None}
+        if isinstance(item, Bind) and not is_redundant(item, variables):
+            now = variables.bound(item)
+            sure |= now
+            found.bound |= now
+        elif not isinstance(item, Bind):
+            for scope, statements in item_statements(item, variables, plan):
+                found.bound |= {v for n in bound(statements) if (v := variables.of(n, scope)) is not None}
+    return found
+
+
+def is_redundant(item: Bind, variables: Variables) -> bool:
+    """Whether a Bind only renames, so that nothing needs to be written."""
+    if not isinstance(item.target, ast.Name):
+        return False
+    target = variables.raw(item.target.id, item.target_scope)
+    if target in variables.constant:
+        return True
+    if not isinstance(item.value, ast.Name):
+        return False
+    return variables.of(item.target.id, item.target_scope) == variables.of(item.value.id, item.value_scope)
+
+
+def item_statements(item: Item, variables: Variables, plan: Plan) -> list[tuple[Scope, list[ast.stmt]]]:
+    match item:
+        case Moved(scope, statement):
+            return [(scope, edited(statement, plan))]
+        case New(scope, text):
+            return [(scope, ast.parse(text).body)]
+        case Bind():
+            if is_redundant(item, variables):
+                return []
+            return [(item.value_scope, [ast.Expr(item.value)])]
+
+
+def edited(statement: ast.stmt, plan: Plan) -> list[ast.stmt]:
+    """A statement as the plan leaves it: dropped parts gone, replaced parts replaced."""
+    if statement in plan.dropped:
+        return []
+    if statement in plan.replaced:
+        return ast.parse(plan.replaced[statement]).body
+    blocks = {
+        n: getattr(statement, n) for n in ("body", "orelse", "finalbody") if getattr(statement, n, None)
+    }
+    if not blocks or not any(isinstance(b, list) for b in blocks.values()):
+        return [statement]
+    twin = copy.copy(statement)
+    for name, block in blocks.items():
+        if isinstance(block, list) and all(isinstance(s, ast.stmt) for s in block):
+            inner = [s for one in block for s in edited(one, plan)]
+            setattr(twin, name, inner or ([ast.Pass()] if name == "body" else []))
+    if isinstance(twin, ast.If) and not twin.orelse and isinstance(twin.body[0], ast.Pass):
+        return []  # as the rewriter does
+    return [twin]
