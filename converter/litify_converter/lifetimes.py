@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from litify_converter.blocks import after_loop, shallow, statements_of
 from litify_converter.ir import Plan, Scope, Variable
+from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Usage, Variables, item_statements, usage
@@ -93,7 +94,7 @@ class _HomeFinder:
         self.after = self._read_after()
         self.outside = self._read_outside()
         self.set_up = self._bound_before()
-        self.loaders = self._loaders()
+        self.loaders = {} if self.plan.of_data else trainer_texts(self.script, self.plan, self.variables)
         self.gone = self._gone()
         every = {v for u in self.usages.values() for v in u.bound | u.exposed | u.read}
         order = sorted(every, key=lambda v: (v.scope is not self.nest.entry, v.name))
@@ -187,20 +188,6 @@ class _HomeFinder:
                 return None
             fields += [f for f in found if f not in fields]
         return fields
-
-    def _loaders(self) -> dict[Variable, str]:
-        """The loaders that the Trainer is given, and how hooks reach them."""
-        if self.plan.of_data:
-            return {}
-        sources = [(self.nest.batches.scope, self.nest.batches.source, "self.trainer.train_dataloader")]
-        if self.plan.val_source is not None:
-            sources.append((*self.plan.val_source, "self.trainer.val_dataloaders"))
-        found: dict[Variable, str] = {}
-        for scope, source, text in sources:
-            variable = self.variables.of(source.id, scope) if isinstance(source, ast.Name) else None
-            if variable is not None and self.role(variable) is Role.LOADER:
-                found.setdefault(variable, text)
-        return found
 
     # -- what it means ---------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -85,11 +86,9 @@ class Gan(LightningModule):
 
 
 model = Gan() if manual else Net()
-options = {} if manual else {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}
-trainer = Trainer(
-    max_epochs=3, logger=False, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=not manual,
-    default_root_dir=out, **options,
-)
+quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+options = quiet if manual else {"accumulate_grad_batches": 2, "gradient_clip_val": 0.5}
+trainer = Trainer(max_epochs=3, default_root_dir=out, **options)
 trainer.fit(model, DataLoader(TensorDataset(x, y), batch_size), None if manual else DataLoader(TensorDataset(x_val, y_val), 4))
 if trainer.is_global_zero:
     result = {"world": trainer.world_size, "losses": model.losses, "counts": model.counts, "weights": model.state_dict()}
@@ -140,4 +139,23 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, kind: str) -> None:
     if kind == "automatic":  # 21 samples: 11 and 10, in 3 batches and 3
         assert [seen for _, seen in two["counts"]] == [21.0] * 3
         assert torch.tensor(two["counts"]) == pytest.approx(torch.tensor(one["counts"]), abs=1e-6)
-        assert len(list((tmp_path / "two").rglob("*.ckpt"))) == 1
+        written = sorted(path.suffix for path in (tmp_path / "two").rglob("version_*/**/*") if path.is_file())
+        assert written.count(".ckpt") == 1 and written.count(".yaml") == 1, "one process writes"
+        assert [path.name for path in (tmp_path / "two" / "lightning_logs").iterdir()] == ["version_0"]
+
+
+def test_the_converted_digits_script_trains_in_two_processes(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "fixtures" / "digits" / "train_lit.py"
+    command = [sys.executable, "-m", "litify", "run", script, "--devices", 2, "--accelerator", "cpu"]
+    command += ["--max-epochs", 2, "--default-root-dir", tmp_path]
+    result = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=200,
+    )
+    assert result.returncode == 0, result.stderr
+    summaries = re.findall(r"Accuracy: (\d+)/300", result.stdout)
+    assert len(summaries) == 2, "rank 0 prints, and the counts are those of both processes"
+    assert int(summaries[-1]) > 270

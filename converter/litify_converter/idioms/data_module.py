@@ -9,6 +9,7 @@ from litify_converter.effects import draws_random
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.idioms.setup import is_constant
 from litify_converter.ir import Hook, Moved, New, Plan, Variable
+from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
 from litify_converter.variables import Variables, usage
 from litify_linter.reading.roles import Role
@@ -216,7 +217,7 @@ class _Slice:
         """Names that the hooks, functions that stay, and the code after training read."""
         names: set[str] = set()
         variables = Variables(self.script, [i for _, i in hook_items(self.plan)])
-        sources = {s.targets[0].id for s in self.makers if isinstance(s.targets[0], ast.Name)}
+        sources = {v.name for v in trainer_texts(self.script, self.plan, variables)}
         for name, hook in self.plan.hooks.items():
             found = {v.name for v in usage(hook.items, variables, self.plan).exposed if v.scope is self.entry}
             names |= found - sources if name not in ("__init__", "configure_optimizers") else found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from litify_converter.idioms.base import Idiom, code_of, hook_items
 from litify_converter.ir import BatchLoop, Hook, Item, Moved, New, Note, Plan, Scope, Variable
+from litify_converter.loaders import is_length
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_linter.reading.scopes import read, walk_scope
@@ -55,7 +56,7 @@ class EpochMetrics(Idiom):
         for one in sums:
             _find_division(one, end, plan, variables)
         for one in sums:
-            self._replace(one, start, step, end, loop, variables, plan)
+            self._replace(one, start, step, end, plan, *_logged(one, loop, variables, script))
         reads = [New(s.scope, _read_text(s, step.name)) for s in sums]
         end.items[:0] = reads
         for one in sums:
@@ -81,11 +82,10 @@ class EpochMetrics(Idiom):
         return True
 
     def _replace(
-        self, one: _Sum, start: Hook, step: Hook, end: Hook, loop: BatchLoop, variables: Variables, plan: Plan
+        self, one: _Sum, start: Hook, step: Hook, end: Hook, plan: Plan, value: ast.expr, options: list[str]
     ) -> None:
         start.items.remove(one.start)
         plan.dropped[one.start.statement] = "self.log sums over the epoch"
-        value, options = _logged(one, loop, variables)
         training = step.name == "training_step"
         if training:
             options.insert(0, "on_step=False, on_epoch=True")
@@ -216,11 +216,15 @@ def _find_division(one: _Sum, end: Hook, plan: Plan, variables: Variables) -> No
         one.division = divisors[0]
 
 
-def _logged(one: _Sum, loop: BatchLoop, variables: Variables) -> tuple[ast.expr, list[str]]:
+def _logged(one: _Sum, loop: BatchLoop, variables: Variables, script: Script) -> tuple[ast.expr, list[str]]:
     """The value to log for one batch, and the options that make its mean (or sum) the script's."""
     size = _batch_size(loop)
-    over_samples = one.division is not None and _is_length(one.division, loop, variables, dataset=True)
-    over_batches = one.division is not None and _is_length(one.division, loop, variables, dataset=False)
+    over_samples = one.division is not None and is_length(
+        one.division, loop, variables, script, of_dataset=True
+    )
+    over_batches = one.division is not None and is_length(
+        one.division, loop, variables, script, of_dataset=False
+    )
     if over_samples and size is not None:
         match one.value:
             case ast.BinOp(left=mean, op=ast.Mult(), right=samples) if _is_size(samples):
@@ -239,20 +243,6 @@ def _batch_size(loop: BatchLoop) -> str | None:
         case ast.Tuple(elts=[ast.Name(id=name), *_]) | ast.Name(id=name):
             return f"len({name})"
     return None
-
-
-def _is_length(node: ast.expr, loop: BatchLoop, variables: Variables, dataset: bool) -> bool:
-    """`len(loader.dataset)` or `len(loader)` of the loop's own loader."""
-    match node:
-        case ast.Call(func=ast.Name(id="len"), args=[ast.Attribute(value=ast.Name(id=name), attr="dataset")]):
-            of_dataset = True
-        case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)]):
-            of_dataset = False
-        case _:
-            return False
-    if of_dataset is not dataset or not isinstance(loop.source, ast.Name):
-        return False
-    return variables.of(name, loop.scope) == variables.of(loop.source.id, loop.scope)
 
 
 def _read_text(one: _Sum, step: str) -> str:
