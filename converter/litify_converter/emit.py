@@ -188,10 +188,26 @@ class Emitter:
         lines.append(f"{self.trainer} = {self.runtime_name('Trainer')}({', '.join(arguments)})")
         lines.append(f"{self.trainer}.fit({', '.join([self.instance, *self._data_arguments()])})")
         lines += self._back_to_device()
+        lines += self._epoch_after()
         for variable, attribute in self.homes.read_back.items():
             if not self._is_inside(variable):
                 lines.append(f"{variable.name} = {self.instance}.{attribute}")
         return statements("\n".join(lines))
+
+    def _epoch_after(self) -> list[str]:
+        """Code after training that reads the number of the last epoch."""
+        epochs, entry = self.plan.nest.epochs, self.plan.nest.entry
+        if epochs.target is None or epochs.target not in exposed(
+            after_loop(entry.body, self.plan.nest.outer)
+        ):
+            return []
+        variable = self.variables.of(epochs.target, epochs.scope)
+        if variable is None or self.homes.home.get(variable) is Home.GLOBAL:
+            return []
+        first = ast.unparse(epochs.first) if epochs.first is not None else "0"
+        count = f"{self.trainer}.current_epoch"
+        number = {"0": f"{count} - 1", "1": count}.get(first, f"{first} + {count} - 1")
+        return [f"{epochs.target} = {number}"]
 
     def _back_to_device(self) -> list[str]:
         """Lightning leaves the model on the CPU; code after training that names the device wants it there."""

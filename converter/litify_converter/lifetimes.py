@@ -20,7 +20,7 @@ from litify_converter.read import Script
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Usage, Variables, item_statements, usage
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, exposed, free, function_locals, read
+from litify_linter.reading.scopes import Function, bound, exposed, free, parameters, read
 
 DEFINING = ("__init__", "configure_optimizers")  # hooks that run once, before training
 
@@ -281,7 +281,7 @@ class _HomeFinder:
     def _bound_before(self) -> set[Variable]:
         """Variables that the set-up binds: parameters of the entry, and what stands before the loop."""
         entry, outer = self.nest.entry, self.nest.outer
-        names = set() if isinstance(entry, ast.Module) else set(function_locals(entry)) - bound(entry.body)
+        names = set() if isinstance(entry, ast.Module) else set(parameters(entry))
         for statement in statements_of(entry.body):
             if statement.lineno < outer.lineno and statement not in self.plan.moved_setup:
                 names |= bound(shallow(statement))

@@ -24,7 +24,7 @@ from litify_converter.refusals import ControlFlow, LoopShape
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Variables
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, walk_scope
+from litify_linter.reading.scopes import Function, parameters, walk_scope
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -47,7 +47,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     }
     plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
     plan.absorbed = [call.function for call in nest.calls]
-    _configure_optimizers(plan)
+    plan.hooks["configure_optimizers"] = configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
     if fresh is not None:  # each epoch makes its batches anew, as the script does
         plan.hooks["train_dataloader"] = Hook(
@@ -115,9 +115,12 @@ def _attributes(node: ast.ClassDef) -> list[str]:
 
 
 def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
-    """Optimizers (or schedulers) that the set-up makes, in the order in which they are made."""
-    found: list[Variable] = []
-    for scope in dict.fromkeys([script.tree, nest.entry]):
+    """Optimizers (or schedulers) that the set-up makes or that the entry is given, in their order."""
+    entry = nest.entry
+    given = [] if isinstance(entry, ast.Module) else parameters(entry)
+    found = [Variable(entry, n) for n in given if script.roles.of(ast.Name(n, ast.Load()), entry) is role]
+    scopes = [entry] if found else list(dict.fromkeys([script.tree, entry]))
+    for scope in scopes:
         for node in walk_scope(scope.body):
             if isinstance(node, ast.Assign) and not _inside(node, nest.outer):
                 for target in _names(node.targets):
@@ -255,15 +258,19 @@ def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
     return [jump for block in blocks for inner in block for jump in _jumps(inner)]
 
 
-def _configure_optimizers(plan: Plan) -> None:
-    """The optimizers as the set-up made them."""
+def configure_optimizers(plan: Plan) -> Hook:
+    """The optimizers, and the schedules that the Trainer steps, as the set-up made them."""
     names = [v.name for v in plan.optimizers]
-    if plan.owner is not None:
-        names = [f"{plan.owner.self_name.name}.{name}" for name in plan.owner.optimizers] or names
-    text = f"return {names[0]}" if len(names) == 1 else f"return [{', '.join(names)}]"
-    in_class = plan.owner is not None and plan.owner.optimizers
-    scope = plan.optimizers[0].scope if plan.optimizers and not in_class else plan.nest.entry
-    plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [New(scope, text)])
+    scope = plan.optimizers[0].scope if plan.optimizers else plan.nest.entry
+    if plan.owner is not None and plan.owner.optimizers:
+        names = [f"{plan.owner.self_name.name}.{name}" for name in plan.owner.optimizers]
+        scope = plan.nest.entry
+    schedules = [v.name for v in plan.returned_schedulers]
+    if schedules:
+        text = f"return [{', '.join(names)}], [{', '.join(schedules)}]"
+    else:
+        text = f"return {names[0]}" if len(names) == 1 else f"return [{', '.join(names)}]"
+    return Hook("configure_optimizers", [New(scope, text)])
 
 
 def _epochs(nest: Nest) -> dict[str, tuple[Scope, ast.expr]]:

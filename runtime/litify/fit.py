@@ -224,9 +224,16 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
         output = job.step(batch, batch_idx) if job.takes_batch_idx else job.step(batch)
         loss = output if output.__class__ is Tensor else loss_of(output)
         if accumulate == 1 or batch_idx % accumulate == 0:
-            zero_grad(job, state, batch_idx)
+            if job.zero_first is not None:
+                job.zero_first()
+            else:
+                zero_grad(job, state, batch_idx)
         if loss is not None:
-            backward(job, loss if accumulate == 1 else loss / window_of(job, batch_idx))
+            share = loss if accumulate == 1 else loss / window_of(job, batch_idx)
+            if job.plain_backward:
+                share.backward()
+            else:
+                backward(job, share)
         return loss
 
     if accumulate == 1 or steps_after(job, state, batch_idx):
@@ -253,9 +260,6 @@ def window_of(job: FitJob, batch_idx: int) -> int:
 
 
 def zero_grad(job: FitJob, state: State, batch_idx: int) -> None:
-    if job.zero_first is not None:
-        job.zero_first()
-        return
     optimizer = job.optimizers[0]
     if job.before_zero_grad:
         job.results.hook = "on_before_zero_grad"

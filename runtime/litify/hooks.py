@@ -88,6 +88,10 @@ class HookTable:
         """Run a hook that is not called per batch, found now."""
         run(self.all(name), name, self._trainer.results, *args)
 
+    def call_owned(self, owner: Any, name: str, *args: Any) -> Any:
+        """Run a method of the module or the data module; returns what it returned."""
+        return run((getattr(owner, name),), name, self._trainer.results, *args)
+
 
 def run(hooks: Hooks, name: str, results: Results | None, *args: Any) -> Any:
     """Run hooks with `self.log` knowing where it is called; returns what the last one returned."""

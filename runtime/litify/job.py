@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from torch.optim import LBFGS
+
 from litify import data
 from litify.errors import MisconfigurationException
 from litify.hooks import Hook, Hooks, HookTable, is_overridden, run, takes
@@ -162,6 +164,7 @@ class FitJob:
         self.zero_first: Callable[[], None] | None = None
         plain = type(trainer.strategy).backward is Strategy.backward and not is_overridden("backward", module)
         self.own_backward: Hook | None = None if plain else trainer.strategy.backward
+        self.plain_backward = plain and self.scale is None and not self.before_backward and not self.after_backward
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
         self.iterator: Any = None
@@ -184,8 +187,8 @@ class FitJob:
         strategy, before_step = self.strategy, self._before_step(optimizer)
         plain = type(strategy).optimizer_step is Strategy.optimizer_step
         plain = plain and type(strategy.precision).optimizer_step is Precision.optimizer_step
-        if plain and before_step is None:
-            return optimizer.step
+        if plain and calls_closure_first(optimizer):
+            return _closure_then_step(optimizer, before_step)
         return lambda closure: strategy.optimizer_step(optimizer, closure, before_step)
 
     def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
@@ -238,6 +241,30 @@ class FitJob:
         self.loaders.set_epoch(self.strategy, self.state.epochs_processed)
         self.epoch_rng = rng_state()
         self.iterator = self.loaders.iterate()
+
+
+def calls_closure_first(optimizer: Optimizer) -> bool:
+    """Whether `step(closure)` is known to do no more with the closure than to call it first: torch's own, except LBFGS."""
+    kind = type(optimizer)
+    own = "step" in vars(optimizer) and not hasattr(optimizer.step, "_wrapped_by_lr_sched")  # schedulers count steps by wrapping
+    return kind.__module__.startswith("torch.optim.") and kind is not LBFGS and not own
+
+
+def _closure_then_step(optimizer: Optimizer, before_step: Callable[[], None] | None) -> Callable[[Any], Any]:
+    """The closure, then `step()`: the same as `step(closure)`, without the grad modes that torch sets around a closure.
+
+    It is also the order of a hand-written loop, so that step pre-hooks of the optimizer find gradients.
+    """
+    step = optimizer.step
+
+    def step_after(closure: Callable[[], Any]) -> Any:
+        loss = closure()
+        if before_step is not None:
+            before_step()
+        step()
+        return loss
+
+    return step_after
 
 
 def _nothing() -> None:

@@ -40,9 +40,9 @@ class BuildInModule(Idiom):
         makers.check_order(list(models.values()))
         drops = makers.device_moves(set(models) | set(criteria))
         plan.hooks["__init__"] = Hook("__init__", _moved(entry, {**models, **criteria}))
-        configure = _moved(entry, {**optimizers, **schedulers})
-        plan.hooks.pop("configure_optimizers")
-        plan.hooks["configure_optimizers"] = Hook("configure_optimizers", [*configure, _return(plan)])
+        hook = plan.hooks.pop("configure_optimizers")  # to the end
+        hook.items[:0] = _moved(entry, {**optimizers, **schedulers})
+        plan.hooks[hook.name] = hook
         plan.moved_setup |= {*criteria.values(), *optimizers.values(), *schedulers.values()}
         plan.moved_setup |= set(models.values())
         plan.moved_setup |= set(drops)
@@ -54,15 +54,6 @@ class BuildInModule(Idiom):
 
 def _moved(scope: Scope, made: dict[Variable, ast.stmt]) -> list[Item]:
     return [Moved(scope, s) for s in sorted(set(made.values()), key=lambda s: s.lineno)]
-
-
-def _return(plan: Plan) -> New:
-    optimizers = ", ".join(v.name for v in plan.optimizers)
-    returned = [v.name for v in plan.schedulers if v in plan.returned_schedulers]
-    scope = plan.nest.entry
-    if returned:
-        return New(scope, f"return [{optimizers}], [{', '.join(returned)}]")
-    return New(scope, f"return {optimizers}" if len(plan.optimizers) == 1 else f"return [{optimizers}]")
 
 
 def _is_optimized(variable: Variable, optimizers: object, entry: Scope, makers: _Makers) -> bool:

@@ -247,4 +247,5 @@ def _batch_size(loop: BatchLoop) -> str | None:
 
 def _read_text(one: _Sum, step: str) -> str:
     value = f'SELF__.trainer.callback_metrics["{one.name}"]'
-    return f"{one.name} = int({value})" if one.integer else f"{one.name} = {value}.item()"
+    whole = one.integer and one.division is None
+    return f"{one.name} = int({value})" if whole else f"{one.name} = {value}.item()"

@@ -7,6 +7,7 @@ import ast
 from litify_converter.effects import is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
 from litify_converter.ir import Moved, Note, Plan
+from litify_converter.plan import configure_optimizers
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_linter.reading.roles import Role
@@ -52,6 +53,7 @@ class ReturnedScheduler(Idiom):
             del plan.hooks[name]
         plan.dropped[item.statement] = "the Trainer steps the schedule after each epoch"
         plan.returned_schedulers = list(plan.schedulers)
+        plan.hooks["configure_optimizers"] = configure_optimizers(plan)
         plan.notes.append(
             Note("engineering", item.statement.lineno, "the Trainer steps the schedule after each epoch")
         )
