@@ -180,7 +180,11 @@ RUNNERS: list[tuple[str, Callable[[int], float], str]] = [
 
 def measure(steps: int, rounds: int, only: set[str]) -> dict[str, list[float]]:
     """Seconds per runner and round; the runners take turns, so that a busy machine slows all of them."""
-    found = [(name, run) for name, run, package in RUNNERS if importlib.util.find_spec(package) and (not only or name in only)]
+    found = [
+        (name, run)
+        for name, run, package in RUNNERS
+        if importlib.util.find_spec(package) and (not only or name in only)
+    ]
     seconds: dict[str, list[float]] = {name: [] for name, _ in found}
     for _, run in found:
         run(50)  # imports and caches
@@ -192,7 +196,9 @@ def measure(steps: int, rounds: int, only: set[str]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="names, separated by commas; raw is always measured")
@@ -202,7 +208,9 @@ def main() -> None:
     logging.disable(logging.WARNING)
     only = {name for name in options.only.split(",") if name}
     seconds = measure(options.steps, options.rounds, only | {"raw"} if only else only)
-    print(f"{'':<16}{'us per step':>12}{'ratio to raw':>14}   (median of {options.rounds} rounds of {options.steps} steps)")
+    print(
+        f"{'':<16}{'us per step':>12}{'ratio to raw':>14}   (median of {options.rounds} rounds of {options.steps} steps)"
+    )
     for name, values in seconds.items():
         ratio = statistics.median(mine / base for mine, base in zip(values, seconds["raw"], strict=True))
         print(f"{name:<16}{statistics.median(values) / options.steps * 1e6:>12.1f}{ratio:>14.2f}")

@@ -34,7 +34,7 @@ _NAMES = {
     "seed_everything": "litify.seed",
 }
 _MODULES = ("callbacks", "loggers", "strategies")
-__all__ = [*_NAMES, *_MODULES, "__version__"]  # noqa: PLE0604
+__all__ = [*_NAMES, *_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -47,7 +47,9 @@ def __getattr__(name: str) -> Any:
 
         if error.name is None or error.name.partition(".")[0] == "litify":
             raise
-        raise MissingExtra(f'litify.{name} needs {error.name}, which is not installed: pip install "litify[run]"') from None
+        raise MissingExtra(
+            f'litify.{name} needs {error.name}, which is not installed: pip install "litify[run]"'
+        ) from None
     found = module if name in _MODULES else getattr(module, name)
     globals()[name] = found
     return found

@@ -70,7 +70,9 @@ def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
             os.close(folder)
 
 
-def load(path: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+def load(
+    path: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None
+) -> dict[str, Any]:
     """Read a checkpoint, to the CPU unless `map_location` says otherwise.
 
     Args:
@@ -83,7 +85,11 @@ def load(path: str | Path | IO[bytes], map_location: Any = None, weights_only: b
     if isinstance(path, (str, Path)) and not Path(path).exists():
         raise FileNotFoundError(f"There is no checkpoint {path}; look for its name, or leave ckpt_path out.")
     try:
-        found = torch.load(path, map_location="cpu" if map_location is None else map_location, weights_only=weights_only is not False)
+        found = torch.load(
+            path,
+            map_location="cpu" if map_location is None else map_location,
+            weights_only=weights_only is not False,
+        )
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower():
             raise CheckpointError(
@@ -91,12 +97,28 @@ def load(path: str | Path | IO[bytes], map_location: Any = None, weights_only: b
                 "If you trust it, pass weights_only=False."
             ) from None
         raise CheckpointError(f"{path}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, ModuleNotFoundError) as error:
-        raise CheckpointError(f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)}).") from None
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ModuleNotFoundError,
+    ) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)})."
+        ) from None
     if not isinstance(found, dict):
         raise CheckpointError(f"{path}: holds a {type(found).__name__}, not the dictionary of a checkpoint.")
-    if "state_dict" not in found and found and all(isinstance(value, torch.Tensor) for value in found.values()):
-        raise CheckpointError(f"{path}: holds weights alone; load it with module.load_state_dict(torch.load(...)).")
+    if (
+        "state_dict" not in found
+        and found
+        and all(isinstance(value, torch.Tensor) for value in found.values())
+    ):
+        raise CheckpointError(
+            f"{path}: holds weights alone; load it with module.load_state_dict(torch.load(...))."
+        )
     return found
 
 
@@ -118,7 +140,9 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
     """The checkpoint of a training as it stands. Every rank calls this."""
     module, strategy, state = trainer.module, trainer.strategy, trainer.state
     if module is None:
-        raise AttributeError("There is nothing to save: the Trainer has not run a module yet. Call fit first.")
+        raise AttributeError(
+            "There is nothing to save: the Trainer has not run a module yet. Call fit first."
+        )
     job = trainer.job
     checkpoint: dict[str, Any] = {
         "epoch": state.epoch,
@@ -128,9 +152,15 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         "loops": to_loops(state, module.automatic_optimization),
     }
     if not weights_only:
-        checkpoint["callbacks"] = {callback.state_key: kept for callback in trainer.callbacks if (kept := callback.state_dict())}
-        checkpoint["optimizer_states"] = [strategy.optimizer_state(optimizer) for optimizer in trainer.optimizers]
-        checkpoint["lr_schedulers"] = [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        checkpoint["callbacks"] = {
+            callback.state_key: kept for callback in trainer.callbacks if (kept := callback.state_dict())
+        }
+        checkpoint["optimizer_states"] = [
+            strategy.optimizer_state(optimizer) for optimizer in trainer.optimizers
+        ]
+        checkpoint["lr_schedulers"] = [
+            config.scheduler.state_dict() for config in trainer.lr_scheduler_configs
+        ]
         kept = strategy.precision.state_dict()
         if kept:
             checkpoint[PRECISION_KEYS.get(strategy.precision.name, strategy.precision.name)] = kept
@@ -144,7 +174,12 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
             checkpoint[type(trainer.datamodule).__qualname__] = kept
         trainer.datamodule.on_save_checkpoint(checkpoint)
     if not weights_only and trainer.hooks is not None:
-        run(trainer.hooks.of_callbacks("on_save_checkpoint"), "on_save_checkpoint", trainer.results, checkpoint)
+        run(
+            trainer.hooks.of_callbacks("on_save_checkpoint"),
+            "on_save_checkpoint",
+            trainer.results,
+            checkpoint,
+        )
     run((module.on_save_checkpoint,), "on_save_checkpoint", trainer.results, checkpoint)
     return checkpoint
 
@@ -168,7 +203,9 @@ def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
 # -- dictionary -> training -------------------------------------------------------------------------------------------------
 
 
-def restore_module(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any], path: Any, fitting: bool) -> None:
+def restore_module(
+    trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any], path: Any, fitting: bool
+) -> None:
     """Weights, data module and callbacks. Called after setup hooks, before anything is moved.
 
     Raises:
@@ -180,7 +217,9 @@ def restore_module(trainer: Trainer, module: LightningModule, checkpoint: dict[s
     try:
         trainer.strategy.load_module_state(checkpoint["state_dict"], strict=module.strict_loading)
     except RuntimeError as error:
-        raise CheckpointError(f"{path}: its weights are not those of {type(module).__name__}: {error}") from None
+        raise CheckpointError(
+            f"{path}: its weights are not those of {type(module).__name__}: {error}"
+        ) from None
     datamodule = trainer.datamodule
     if datamodule is not None:
         datamodule.on_load_checkpoint(checkpoint)
@@ -196,7 +235,9 @@ def _restore_callbacks(trainer: Trainer, checkpoint: dict[str, Any]) -> None:
         return
     missing = sorted(kept.keys() - {callback.state_key for callback in trainer.callbacks})
     if missing and trainer.state.fn == "fit":
-        warn(f"The checkpoint holds the state of callbacks that this Trainer has not: {missing}. Add them to go on with their state.")
+        warn(
+            f"The checkpoint holds the state of callbacks that this Trainer has not: {missing}. Add them to go on with their state."
+        )
     assert trainer.hooks is not None
     for hook in trainer.hooks.of_callbacks("on_load_checkpoint"):
         hook(checkpoint)

@@ -125,7 +125,11 @@ def is_loader(thing: Any) -> bool:
 
 def _leaf_loader(thing: Any) -> bool:
     """A batch is no loader: tensors, arrays, strings and what can be moved to a device (graphs) are batches."""
-    if isinstance(thing, (Tensor, str, bytes, Mapping, list, tuple)) or hasattr(thing, "to") or hasattr(thing, "dtype"):
+    if (
+        isinstance(thing, (Tensor, str, bytes, Mapping, list, tuple))
+        or hasattr(thing, "to")
+        or hasattr(thing, "dtype")
+    ):
         return False
     return hasattr(thing, "__iter__")
 

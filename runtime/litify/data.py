@@ -26,7 +26,9 @@ class Loaders:
         limits: how many batches to take of each; `math.inf` for all of one without a length.
     """
 
-    def __init__(self, source: Any, flat: list[Any], limits: list[float], combined: CombinedLoader | None) -> None:
+    def __init__(
+        self, source: Any, flat: list[Any], limits: list[float], combined: CombinedLoader | None
+    ) -> None:
         self.source = source
         self.flat = flat
         self.limits = limits
@@ -105,12 +107,17 @@ def prepare(
 def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, overfit: bool) -> Any:
     shuffle = shuffles(loader)
     if overfit and shuffle and kind in ("train", "val"):
-        warn(f"overfit_batches: the {kind} loader shuffles; its order is fixed now, so that batches stay the same.")
+        warn(
+            f"overfit_batches: the {kind} loader shuffles; its order is fixed now, so that batches stay the same."
+        )
         loader = rebuild(loader, sampler=SequentialSampler(loader.dataset))
     elif kind != "train" and shuffle:
         warn(f"The {kind} loader shuffles; evaluation is easier to compare without.", PossibleUserWarning)
     return strategy.process_loader(
-        loader, training=kind == "train", shuffle=shuffle and kind == "train" and not overfit, replace_sampler=replace_sampler
+        loader,
+        training=kind == "train",
+        shuffle=shuffle and kind == "train" and not overfit,
+        replace_sampler=replace_sampler,
     )
 
 
@@ -123,14 +130,14 @@ def rebuild(loader: DataLoader[Any], sampler: Any) -> DataLoader[Any]:
             "prefetch_factor", "persistent_workers",
         )
     }  # fmt: skip
-    batches = loader.batch_sampler
+    batches: Any = loader.batch_sampler
     if batches is None:
         arguments.update(batch_size=None, sampler=sampler)
     elif type(batches) is BatchSampler:
         arguments.update(batch_size=loader.batch_size, drop_last=loader.drop_last, sampler=sampler)
     else:
         try:
-            arguments["batch_sampler"] = type(batches)(sampler, batches.batch_size, batches.drop_last)  # type: ignore[call-arg]
+            arguments["batch_sampler"] = type(batches)(sampler, batches.batch_size, batches.drop_last)
         except (AttributeError, TypeError):
             raise MisconfigurationException(
                 f"The batch sampler {type(batches).__name__} cannot be rebuilt around another sampler. Make it with "
@@ -183,7 +190,9 @@ def number_of_batches(length: float, limit: Limit, kind: str) -> float:
 class Transfer:
     """What happens to a batch before the step, decided once: cast, hooks, move, hooks. `steps` is empty on a plain CPU run."""
 
-    def __init__(self, module: Any, datamodule: Any, strategy: Strategy, overridden: Callable[[str, Any], bool]) -> None:
+    def __init__(
+        self, module: Any, datamodule: Any, strategy: Strategy, overridden: Callable[[str, Any], bool]
+    ) -> None:
         def owner(name: str) -> Any:
             return datamodule if datamodule is not None and overridden(name, datamodule) else module
 
@@ -207,4 +216,8 @@ class Transfer:
 
 def describe(source: Any) -> str:
     """A loader in a few words, for error messages."""
-    return f"{type(source).__name__} of {len(source)}" if isinstance(source, (Mapping, list, Tensor)) else type(source).__name__
+    return (
+        f"{type(source).__name__} of {len(source)}"
+        if isinstance(source, (Mapping, list, Tensor))
+        else type(source).__name__
+    )

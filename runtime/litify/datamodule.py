@@ -116,7 +116,11 @@ class LightningDataModule(DataHooks, LoadsFromCheckpoint):
         def loader(dataset: Dataset[Any], shuffle: bool = False) -> DataLoader[Any]:
             shuffle = shuffle and not isinstance(dataset, IterableDataset)
             return DataLoader(
-                dataset, batch_size=batch_size, shuffle=shuffle, num_workers=num_workers, pin_memory=num_workers > 0
+                dataset,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                num_workers=num_workers,
+                pin_memory=num_workers > 0,
             )
 
         def loaders(datasets: Any, shuffle: bool) -> Any:

@@ -1,12 +1,12 @@
 """The errors litify raises. All say what, where and what to do next, in one line.
 
-    Exception
-    └── LitifyError                          everything litify raises by itself
-        ├── MisconfigurationException        the Trainer, a module or a callback was put together wrongly
-        ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
-        └── MissingExtra (ImportError)       a package of an extra is not installed
-    SystemExit
-    └── Interrupted                          Ctrl-C during fit: exit code 130
+Exception
+└── LitifyError                          everything litify raises by itself
+    ├── MisconfigurationException        the Trainer, a module or a callback was put together wrongly
+    ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
+    └── MissingExtra (ImportError)       a package of an extra is not installed
+SystemExit
+└── Interrupted                          Ctrl-C during fit: exit code 130
 """
 
 from __future__ import annotations

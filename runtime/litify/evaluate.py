@@ -1,9 +1,9 @@
 """Validate, test and predict: one pass over the data for the three.
 
-    on_{kind}_model_eval M · on_{kind}_start C M · on_{kind}_epoch_start C M
-    for each loader, for each batch:
-        on_{kind}_batch_start C M · {kind}_step M · on_{kind}_batch_end C M
-    on_{kind}_epoch_end C M · metrics to the loggers · on_{kind}_end C M · on_{kind}_model_train M
+on_{kind}_model_eval M · on_{kind}_start C M · on_{kind}_epoch_start C M
+for each loader, for each batch:
+    on_{kind}_batch_start C M · {kind}_step M · on_{kind}_batch_end C M
+on_{kind}_epoch_end C M · metrics to the loggers · on_{kind}_end C M · on_{kind}_model_train M
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ def fit(job: FitJob) -> None:
         return
     if job.validation is not None and validates_in(job, state.epoch):
         job.validation.load()  # now, so that progress bars know their length
-    if state.phase is Phase.EPOCH_END:  # resumed from a checkpoint of on_train_epoch_end: what came after it is still due
+    if (
+        state.phase is Phase.EPOCH_END
+    ):  # resumed from a checkpoint of on_train_epoch_end: what came after it is still due
         if job.resume and state.is_last_batch and job.automatic:
             step_lr(job, "epoch", state.epoch, plateau=True)
         count_epoch(state)
@@ -231,7 +233,7 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
         if loss is not None:
             share = loss if accumulate == 1 else loss / window_of(job, batch_idx)
             if job.plain_backward:
-                share.backward()
+                share.backward()  # type: ignore[no-untyped-call]
             else:
                 backward(job, share)
         return loss
@@ -281,7 +283,7 @@ def backward(job: FitJob, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         for hook in job.before_backward:
             hook(loss)
     if job.own_backward is None:
-        loss.backward(*args, **kwargs)
+        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
     else:
         job.results.hook = "backward"
         job.own_backward(loss, *args, **kwargs)
@@ -421,7 +423,9 @@ def stops_now(job: FitJob, state: State) -> bool:
     if may_stop(job, state):
         return True
     trainer = job.trainer
-    warn(f"A stop was asked for, but min_epochs={trainer.min_epochs} or min_steps={trainer.min_steps} is not reached: going on.")
+    warn(
+        f"A stop was asked for, but min_epochs={trainer.min_epochs} or min_steps={trainer.min_steps} is not reached: going on."
+    )
     return False
 
 
@@ -458,7 +462,11 @@ def end_epoch(job: FitJob, state: State) -> None:
     state.phase = Phase.EPOCH_END
     job.iterator = None
     for monitoring in (False, None, True):
-        found = (hooks.of_module("on_train_epoch_end"),) if monitoring is None else hooks.of_callbacks("on_train_epoch_end", monitoring)
+        found = (
+            (hooks.of_module("on_train_epoch_end"),)
+            if monitoring is None
+            else hooks.of_callbacks("on_train_epoch_end", monitoring)
+        )
         run(tuple(hook for hook in found if hook), "on_train_epoch_end", results)
     trainer.publish(results)
     if state.is_last_batch and job.configs and job.automatic:

@@ -28,7 +28,9 @@ class AttributeDict(dict[str, Any]):
         try:
             return self[name]
         except KeyError:
-            raise AttributeError(f"There is no hyperparameter {name!r}; there are {sorted(map(str, self))}.") from None
+            raise AttributeError(
+                f"There is no hyperparameter {name!r}; there are {sorted(map(str, self))}."
+            ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
@@ -51,6 +53,7 @@ class HyperparametersMixin:
     """`save_hyperparameters` and `hparams`, for modules and data modules."""
 
     _log_hyperparams: bool = False
+    _hparams: Any
 
     def save_hyperparameters(
         self,
@@ -106,7 +109,7 @@ class HyperparametersMixin:
     def hparams(self) -> Any:
         """The hyperparameters kept by `save_hyperparameters`, as attributes and as a dictionary. Mutable."""
         if "_hparams" not in vars(self):
-            self._hparams: Any = AttributeDict()
+            self._hparams = AttributeDict()
         return self._hparams
 
     @property
@@ -120,7 +123,9 @@ def _arguments(instance: Any, frame: types.FrameType) -> dict[str, Any]:
     import dataclasses
 
     if dataclasses.is_dataclass(instance):
-        return {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance) if field.init}
+        return {
+            field.name: getattr(instance, field.name) for field in dataclasses.fields(instance) if field.init
+        }
     found: dict[str, Any] = {}
     current: types.FrameType | None = frame
     while current is not None:
@@ -156,7 +161,9 @@ def _choose(args: tuple[Any, ...], arguments: dict[str, Any]) -> tuple[str | Non
         return name, objects[0]
     missing = [arg for arg in args if isinstance(arg, str) and arg not in arguments]
     if missing:
-        raise ValueError(f"save_hyperparameters: {missing} are no arguments of __init__; those are {sorted(arguments)}.")
+        raise ValueError(
+            f"save_hyperparameters: {missing} are no arguments of __init__; those are {sorted(arguments)}."
+        )
     return "kwargs", {arg: arguments[arg] for arg in args if isinstance(arg, str)}
 
 
@@ -185,7 +192,10 @@ def instantiate(cls: type[Any], found: Mapping[str, Any], name: str | None, give
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     values = dict(found)
     if name and name != "kwargs" and name in parameters:
-        arguments = {name: AttributeDict({**values, **given.get(name, {})}), **{k: v for k, v in given.items() if k != name}}
+        arguments = {
+            name: AttributeDict({**values, **given.get(name, {})}),
+            **{k: v for k, v in given.items() if k != name},
+        }
     else:
         arguments = {**values, **given}
     if not takes_any:
@@ -197,7 +207,7 @@ def load_hparams_file(path: str | Path) -> dict[str, Any]:
     """Hyperparameters from a YAML file such as a logger writes (`hparams.yaml`), or from a two-column CSV file."""
     path = Path(path)
     if path.suffix in (".yaml", ".yml"):
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         return dict(yaml.safe_load(path.read_text()) or {})
     if path.suffix == ".csv":

@@ -62,7 +62,9 @@ class EvalJob:
         self.batch_end = hooks.all(f"on_{kind}_batch_end")
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
-        self.seen: dict[int | None, int] = {}  # batches of each loader in all passes: the x axis of step values
+        self.seen: dict[int | None, int] = (
+            {}
+        )  # batches of each loader in all passes: the x axis of step values
 
     @property
     def limit(self) -> data.Limit:
@@ -100,7 +102,7 @@ def load(trainer: Trainer, module: LightningModule, short: str, limit: data.Limi
     """
     source = trainer.sources.get(short)
     if source is None:
-        owner = trainer.datamodule
+        owner: Any = trainer.datamodule
         name = f"{short}_dataloader"
         if owner is None or not is_overridden(name, owner):
             owner = module
@@ -134,7 +136,9 @@ class FitJob:
         self.trainer, self.module, self.hooks = trainer, module, hooks
         self.state: State = trainer.state
         self.strategy = trainer.strategy
-        self.results = Results(training=True, sync=trainer.strategy.reduce if trainer.world_size > 1 else None)
+        self.results = Results(
+            training=True, sync=trainer.strategy.reduce if trainer.world_size > 1 else None
+        )
         self.step = step_function(trainer, "training_step")
         self.takes_batch_idx = takes(module.training_step, "batch_idx", 2)
         self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
@@ -164,12 +168,16 @@ class FitJob:
         self.zero_first: Callable[[], None] | None = None
         plain = type(trainer.strategy).backward is Strategy.backward and not is_overridden("backward", module)
         self.own_backward: Hook | None = None if plain else trainer.strategy.backward
-        self.plain_backward = plain and self.scale is None and not self.before_backward and not self.after_backward
+        self.plain_backward = (
+            plain and self.scale is None and not self.before_backward and not self.after_backward
+        )
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
         self.iterator: Any = None
         self.epoch_rng: dict[str, Any] = {}
-        self.resume: dict[str, Any] | None = None  # what a checkpoint in the middle of an epoch kept beside Lightning's keys
+        self.resume: dict[str, Any] | None = (
+            None  # what a checkpoint in the middle of an epoch kept beside Lightning's keys
+        )
         self.val_every: float = math.inf
         self.validation: EvalJob | None = None
 
@@ -178,6 +186,8 @@ class FitJob:
         self.optimizers, self.configs = optimizers, configs
         self.steppers = {id(optimizer): self._stepper(optimizer) for optimizer in optimizers}
         self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
+        if not optimizers:
+            return
         self.step_first = self.steppers[id(optimizers[0])]
         if not self.before_zero_grad and not is_overridden("optimizer_zero_grad", self.module):
             self.zero_first = optimizers[0].zero_grad
@@ -201,7 +211,12 @@ class FitJob:
             run(tuple(hooks), "on_before_optimizer_step", self.results)
             if clips and self.automatic:
                 arguments = (optimizer, self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm)
-                run((self.module.configure_gradient_clipping,), "configure_gradient_clipping", self.results, *arguments)
+                run(
+                    (self.module.configure_gradient_clipping,),
+                    "configure_gradient_clipping",
+                    self.results,
+                    *arguments,
+                )
 
         return before_step
 
@@ -246,7 +261,9 @@ class FitJob:
 def calls_closure_first(optimizer: Optimizer) -> bool:
     """Whether `step(closure)` is known to do no more with the closure than to call it first: torch's own, except LBFGS."""
     kind = type(optimizer)
-    own = "step" in vars(optimizer) and not hasattr(optimizer.step, "_wrapped_by_lr_sched")  # schedulers count steps by wrapping
+    own = "step" in vars(optimizer) and not hasattr(
+        optimizer.step, "_wrapped_by_lr_sched"
+    )  # schedulers count steps by wrapping
     return kind.__module__.startswith("torch.optim.") and kind is not LBFGS and not own
 
 
@@ -272,7 +289,9 @@ def _nothing() -> None:
 
 
 def _no_optimizer(closure: Any) -> None:
-    raise MisconfigurationException("There is no optimizer yet: optimizers are made after setup, before on_fit_start.")
+    raise MisconfigurationException(
+        "There is no optimizer yet: optimizers are made after setup, before on_fit_start."
+    )
 
 
 def _scales(trainer: Trainer) -> bool:
@@ -288,7 +307,11 @@ def _val_every(trainer: Trainer, batches: float) -> float:
     """
     interval = trainer.val_check_interval
     if isinstance(interval, int):
-        if interval > batches and trainer.check_val_every_n_epoch is not None and trainer.limit_val_batches > 0:
+        if (
+            interval > batches
+            and trainer.check_val_every_n_epoch is not None
+            and trainer.limit_val_batches > 0
+        ):
             raise ValueError(
                 f"Trainer(val_check_interval={interval}) is more than the {batches} batches of an epoch; lower it, pass "
                 "check_val_every_n_epoch=None to count over epochs, or limit_val_batches=0 for no validation."

@@ -19,23 +19,15 @@ Reduce = Callable[..., Tensor]
 
 # Hooks in which self.log makes no sense: no batch and no epoch is there to log for.
 NO_LOG = frozenset(
-    """on_fit_start on_fit_end on_train_end on_validation_end on_test_end on_predict_start on_predict_end
-    on_predict_epoch_start on_predict_epoch_end on_predict_batch_start on_predict_batch_end predict_step
-    on_sanity_check_start on_sanity_check_end on_before_batch_transfer transfer_batch_to_device
-    on_after_batch_transfer on_exception state_dict load_state_dict on_save_checkpoint on_load_checkpoint setup teardown
-    configure_model configure_optimizers train_dataloader val_dataloader test_dataloader prepare_data
-    configure_callbacks lr_scheduler_step on_validation_model_zero_grad on_validation_model_eval on_test_model_eval
-    on_validation_model_train on_test_model_train""".split()
+    ["on_fit_start", "on_fit_end", "on_train_end", "on_validation_end", "on_test_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start", "on_predict_epoch_end", "on_predict_batch_start", "on_predict_batch_end", "predict_step", "on_sanity_check_start", "on_sanity_check_end", "on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "on_exception", "state_dict", "load_state_dict", "on_save_checkpoint", "on_load_checkpoint", "setup", "teardown", "configure_model", "configure_optimizers", "train_dataloader", "val_dataloader", "test_dataloader", "prepare_data", "configure_callbacks", "lr_scheduler_step", "on_validation_model_zero_grad", "on_validation_model_eval", "on_test_model_eval", "on_validation_model_train", "on_test_model_train"]
 )
 # Hooks of whole epochs: there is no step to log at.
 EPOCH_ONLY = frozenset(
-    """on_train_start on_validation_start on_test_start on_train_epoch_start on_train_epoch_end
-    on_validation_epoch_start on_validation_epoch_end on_test_epoch_start on_test_epoch_end""".split()
+    ["on_train_start", "on_validation_start", "on_test_start", "on_train_epoch_start", "on_train_epoch_end", "on_validation_epoch_start", "on_validation_epoch_end", "on_test_epoch_start", "on_test_epoch_end"]
 )
 # Batch hooks of evaluation: values are for the epoch unless asked otherwise.
 EVALUATION = frozenset(
-    """validation_step test_step on_validation_batch_start on_validation_batch_end on_test_batch_start
-    on_test_batch_end""".split()
+    ["validation_step", "test_step", "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end"]
 )
 REDUCTIONS = ("mean", "sum", "min", "max")
 
@@ -106,6 +98,7 @@ class Results:
     """Everything logged in one running loop (training, or one evaluation).
 
     Attributes:
+        slots: what was logged, by hook, name and arguments.
         hook: the hook that is running now, set by the loops; None outside of any.
         in_batch: whether a batch is being worked on: then step values are read, else epoch values.
         logs_steps: whether any name is logged by step.
@@ -120,7 +113,7 @@ class Results:
         self.logs_steps = False
         self.batch: Any = None
         self.idx: int | None = None
-        self._slots: dict[tuple[Any, ...], Slot] = {}
+        self.slots: dict[tuple[Any, ...], Slot] = {}
         self._by_name: dict[tuple[str, str, int | None], Slot] = {}
         self._sized: Any = None  # the batch that _batch_size is of
         self._batch_size = 1
@@ -130,27 +123,21 @@ class Results:
         self.batch = batch
         self.idx = idx
 
-    def log(
-        self, name: str, value: Any, prog_bar: bool, logger: bool | None, on_step: bool | None, on_epoch: bool | None,
-        reduce_fx: Any, enable_graph: bool, sync_dist: bool, group: Any, add_idx: bool, batch_size: float | None,
-        rank_zero_only: bool,
-    ) -> None:  # fmt: skip
-        """The fast path of `LightningModule.log`: one look-up, one update."""
-        key = (self.hook, name, self.idx, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, add_idx,
-               rank_zero_only)  # fmt: skip
-        slot = self._slots.get(key)
-        if slot is None:
-            slot = self._slots[key] = self._register(key, value, group)
+    def update(self, slot: Slot, value: Any, batch_size: float | None) -> None:
+        """A value for a slot. Nothing here waits for the device."""
         if value.__class__ is Tensor:
-            if not enable_graph:
+            if not slot.enable_graph:
                 value = value.detach()
             if value.dtype is not torch.float32:
                 value = _floating(value)
         elif not slot.metric:
-            value = _value(name, value)
+            value = _value(slot.name, value)
         slot.live = True
         if slot.on_step:
-            self._set_last(slot, value)
+            if slot.sync is None and value.__class__ is Tensor:
+                slot.last = value.clone()  # as the script may go on adding to the tensor in place
+            else:
+                self._set_last(slot, value)
         if slot.on_epoch:
             slot.add(value, self._weight(slot, batch_size))
 
@@ -160,7 +147,6 @@ class Results:
         elif slot.sync is not None:
             slot.last = slot.sync(_tensor(value).clone(), slot.reduce)
         else:
-            # A clone, as the script may go on adding to the tensor in place.
             slot.last = value.clone() if isinstance(value, Tensor) else value
 
     def _weight(self, slot: Slot, batch_size: float | None) -> float:
@@ -172,8 +158,26 @@ class Results:
             self._sized, self._batch_size = self.batch, batch_size_of(self.batch)
         return self._batch_size
 
-    def _register(self, key: tuple[Any, ...], value: Any, group: Any) -> Slot:
-        hook, name, idx, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, add_idx, rank_zero = key
+    def register(self, key: tuple[Any, ...], value: Any, group: Any) -> Slot:
+        """A slot for a name logged for the first time, its arguments checked.
+
+        Args:
+            key: hook, name and flags, in the order of `LightningModule.log`.
+        """
+        (
+            hook,
+            name,
+            idx,
+            prog_bar,
+            logger,
+            on_step,
+            on_epoch,
+            reduce_fx,
+            enable_graph,
+            sync_dist,
+            add_idx,
+            rank_zero,
+        ) = key
         on_step, on_epoch = levels(hook, on_step, on_epoch)
         if add_idx and "/dataloader_idx_" in name:
             raise MisconfigurationException(
@@ -184,7 +188,17 @@ class Results:
         if sync_dist and not rank_zero and self.sync is not None:
             reduce, sync = self.sync, lambda tensor, op: reduce(tensor, op, group)
         metric = hasattr(value, "compute") and hasattr(value, "reset") and hasattr(value, "update")
-        flags = (prog_bar, logger is not False, on_step, on_epoch, reduction(reduce_fx), enable_graph, sync, add_idx, metric)
+        flags = (
+            prog_bar,
+            logger is not False,
+            on_step,
+            on_epoch,
+            reduction(reduce_fx),
+            enable_graph,
+            sync,
+            add_idx,
+            metric,
+        )
         slot = Slot(hook, name, flags, idx)
         self.logs_steps = self.logs_steps or on_step
         if isinstance(value, Tensor) and value.numel() != 1:
@@ -198,6 +212,7 @@ class Results:
                     f"self.log({name!r}) is called twice in {hook} with different arguments; a name has one meaning per hook."
                 )
             self._by_name[hook, name, idx] = slot
+        self.slots[key] = slot
         return slot
 
     def _current(self) -> Iterator[Slot]:
@@ -244,7 +259,7 @@ class Results:
         self.in_batch = False
         self.idx = None
         self.batch = self._sized = None
-        for slot in self._slots.values():
+        for slot in self.slots.values():
             if slot.metric and slot.total is not None:
                 slot.total.reset()
             slot.reset()
@@ -277,7 +292,9 @@ def levels(hook: str | None, on_step: bool | None, on_epoch: bool | None) -> tup
 
 def reduction(reduce_fx: Any) -> str:
     """The name of a reduction given as "mean", torch.mean, max ..."""
-    name = (reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", repr(reduce_fx))).lower()
+    name = (
+        reduce_fx if isinstance(reduce_fx, str) else getattr(reduce_fx, "__name__", repr(reduce_fx))
+    ).lower()
     name = {"avg": "mean", "amin": "min", "amax": "max"}.get(name, name)
     if name not in REDUCTIONS:
         raise MisconfigurationException(
@@ -331,8 +348,7 @@ def _floating(value: Tensor) -> Tensor:
 def _value(name: str, value: Any) -> Any:
     """A number or one-element tensor, ready to be reduced."""
     if isinstance(value, Tensor):
-        value = _floating(value.detach())
-        return value
+        return _floating(value.detach())
     if isinstance(value, (bool, int, float)):
         return float(value)
     if hasattr(value, "item") and getattr(value, "size", 0) == 1:  # a number of numpy

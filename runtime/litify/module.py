@@ -19,6 +19,7 @@ from litify.optim import LightningOptimizer
 from litify.rank_zero import rank, warn
 
 if TYPE_CHECKING:
+    from litify.metrics import Results
     from litify.trainer import Trainer
 
 
@@ -37,6 +38,7 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
     """Whether a checkpoint must hold exactly this module's weights."""
     prepare_data_per_node: bool = True
     _trainer: Trainer | None = None
+    _results: Results | None = None  # what `log` writes to; the Trainer sets it for each running loop
     _jit_is_scripting: bool = False
 
     # -- the Trainer, and where it stands --------------------------------------------------------------------------
@@ -49,7 +51,9 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             RuntimeError: there is none yet.
         """
         if self._trainer is None:
-            raise RuntimeError(f"{type(self).__qualname__} is not attached to a Trainer: pass it to Trainer.fit first.")
+            raise RuntimeError(
+                f"{type(self).__qualname__} is not attached to a Trainer: pass it to Trainer.fit first."
+            )
         return self._trainer
 
     @trainer.setter
@@ -147,20 +151,31 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             MisconfigurationException: the hook cannot log, or the arguments make no sense together.
             ValueError: a tensor with several elements.
         """
+        results = self._results
+        if results is None:
+            self._log_nowhere(name)
+            return
+        # The fast path: a name logged before with the same arguments is one look-up and one update.
+        key = (results.hook, name, results.idx, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist,
+               add_dataloader_idx, rank_zero_only)  # fmt: skip
+        slot = results.slots.get(key)
+        if slot is None:
+            slot = results.register(key, value, sync_dist_group)
+        results.update(slot, value, batch_size)
+
+    def _log_nowhere(self, name: str) -> None:
         trainer = self._trainer
         if trainer is None or trainer.barebones:
-            why = "no Trainer runs this module" if trainer is None else "Trainer(barebones=True) turns logging off"
+            why = (
+                "no Trainer runs this module"
+                if trainer is None
+                else "Trainer(barebones=True) turns logging off"
+            )
             warn(f"self.log({name!r}) is ignored: {why}.")
             return
-        results = trainer.results
-        if results is None:
-            raise MisconfigurationException(
-                f"self.log({name!r}): nothing can be logged here, outside of training, validation and test."
-            )
-        results.log(
-            name, value, prog_bar, logger, on_step, on_epoch, reduce_fx, enable_graph, sync_dist, sync_dist_group,
-            add_dataloader_idx, batch_size, rank_zero_only,
-        )  # fmt: skip
+        raise MisconfigurationException(
+            f"self.log({name!r}): nothing can be logged here, outside of training, validation and test."
+        )
 
     def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
         """`log` for each item of a dictionary (or torchmetrics.MetricCollection), with the same arguments."""
@@ -274,13 +289,21 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     def _load_weights(self, checkpoint: Mapping[str, Any], strict: bool | None, path: Any) -> None:
         if "state_dict" not in checkpoint:
-            raise CheckpointError(f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?")
+            raise CheckpointError(
+                f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?"
+            )
         try:
-            keys = self.load_state_dict(checkpoint["state_dict"], strict=self.strict_loading if strict is None else strict)
+            keys = self.load_state_dict(
+                checkpoint["state_dict"], strict=self.strict_loading if strict is None else strict
+            )
         except RuntimeError as error:
-            raise CheckpointError(f"{path}: its weights are not those of {type(self).__name__}: {error}") from None
+            raise CheckpointError(
+                f"{path}: its weights are not those of {type(self).__name__}: {error}"
+            ) from None
         if keys is not None and (keys.missing_keys or keys.unexpected_keys):
-            warn(f"{path}: missing weights {keys.missing_keys}, weights without a place {keys.unexpected_keys}.")
+            warn(
+                f"{path}: missing weights {keys.missing_keys}, weights without a place {keys.unexpected_keys}."
+            )
 
     def to_onnx(self, file_path: str | Path | Any = None, input_sample: Any = None, **kwargs: Any) -> Any:
         """Export by `torch.onnx.export`, with `example_input_array` where no sample is given."""
@@ -296,5 +319,6 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(vars(self))
-        state.pop("_trainer", None)
+        for name in ("_trainer", "_results"):
+            state.pop(name, None)
         return state

@@ -87,7 +87,7 @@ class ModuleHooks:
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Computes the gradients."""
-        loss.backward(*args, **kwargs)
+        loss.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def on_after_backward(self) -> None:
         """After backward, gradients not yet unscaled."""
@@ -138,7 +138,9 @@ class ModuleHooks:
     def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Before a validation batch."""
 
-    def on_validation_batch_end(self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+    def on_validation_batch_end(
+        self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
         """After a validation batch."""
 
     def on_validation_model_zero_grad(self) -> None:

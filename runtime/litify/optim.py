@@ -57,7 +57,7 @@ class NoOptimizer(Optimizer):
     def zero_grad(self, set_to_none: bool = True) -> None:
         pass
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         return closure() if closure is not None else None
 
 
@@ -69,7 +69,9 @@ def configure(module: LightningModule, answer: Any) -> tuple[list[Optimizer], li
         RuntimeError: several optimizers under automatic optimization.
     """
     if answer is None:
-        warn("configure_optimizers returned None: fit runs without an optimizer, and weights stay as they are.")
+        warn(
+            "configure_optimizers returned None: fit runs without an optimizer, and weights stay as they are."
+        )
         return [NoOptimizer()], []
     optimizers, schedulers, monitor = _sort(answer)
     if module.automatic_optimization and len(optimizers) > 1:
@@ -85,7 +87,8 @@ def configure(module: LightningModule, answer: Any) -> tuple[list[Optimizer], li
 
 def _optimizer(thing: Any) -> bool:
     return isinstance(thing, Optimizer) or all(
-        hasattr(thing, name) for name in ("param_groups", "state_dict", "load_state_dict", "step", "zero_grad")
+        hasattr(thing, name)
+        for name in ("param_groups", "state_dict", "load_state_dict", "step", "zero_grad")
     )
 
 
@@ -93,14 +96,18 @@ def _sort(answer: Any) -> tuple[list[Any], list[Any], str | None]:
     match answer:
         case _ if _optimizer(answer):
             return [answer], [], None
-        case {"optimizer": optimizer, **rest}:
-            _no_extra(rest)
-            scheduler = [rest["lr_scheduler"]] if "lr_scheduler" in rest else []
-            return [optimizer], scheduler, rest.get("monitor")
+        case {"optimizer": optimizer}:
+            _no_extra(answer)
+            scheduler = [answer["lr_scheduler"]] if "lr_scheduler" in answer else []
+            return [optimizer], scheduler, answer.get("monitor")
         case [list() as optimizers, schedulers] if all(map(_optimizer, optimizers)):
             return optimizers, schedulers if isinstance(schedulers, list) else [schedulers], None
         case [*items] if items and all(isinstance(item, Mapping) and "optimizer" in item for item in items):
-            return [item["optimizer"] for item in items], [_own(item) for item in items if "lr_scheduler" in item], None
+            return (
+                [item["optimizer"] for item in items],
+                [_own(item) for item in items if "lr_scheduler" in item],
+                None,
+            )
         case [*items] if all(map(_optimizer, items)):
             return items, [], None
     raise MisconfigurationException(
@@ -111,7 +118,7 @@ def _sort(answer: Any) -> tuple[list[Any], list[Any], str | None]:
 
 def _own(item: Mapping[str, Any]) -> Any:
     """A scheduler from one of several dictionaries, with the monitor that stands beside it."""
-    _no_extra({key: value for key, value in item.items() if key != "optimizer"})
+    _no_extra(item)
     scheduler = item["lr_scheduler"]
     config = dict(scheduler) if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
     if "monitor" in item:
@@ -119,10 +126,13 @@ def _own(item: Mapping[str, Any]) -> Any:
     return config
 
 
-def _no_extra(rest: Mapping[str, Any]) -> None:
-    extra = sorted(rest.keys() - {"lr_scheduler", "monitor"})
+def _no_extra(found: Mapping[str, Any]) -> None:
+    extra = sorted(found.keys() - {"optimizer", "lr_scheduler", "monitor"})
     if extra:
-        warn(f"configure_optimizers: keys {extra} have no meaning beside 'optimizer' and are ignored.", RuntimeWarning)
+        warn(
+            f"configure_optimizers: keys {extra} have no meaning beside 'optimizer' and are ignored.",
+            RuntimeWarning,
+        )
 
 
 def _config(scheduler: Any, monitor: str | None, module: LightningModule) -> LRSchedulerConfig:
@@ -131,10 +141,15 @@ def _config(scheduler: Any, monitor: str | None, module: LightningModule) -> LRS
         config = LRSchedulerConfig(scheduler, reduce_on_plateau=plateau, monitor=monitor)
     else:
         if "scheduler" not in scheduler:
-            raise MisconfigurationException('The lr_scheduler dictionary has no "scheduler" key; put the scheduler there.')
+            raise MisconfigurationException(
+                'The lr_scheduler dictionary has no "scheduler" key; put the scheduler there.'
+            )
         extra = sorted(scheduler.keys() - set(KEYS))
         if extra:
-            warn(f"The lr_scheduler dictionary has unknown keys {extra}; known are {list(KEYS)}.", RuntimeWarning)
+            warn(
+                f"The lr_scheduler dictionary has unknown keys {extra}; known are {list(KEYS)}.",
+                RuntimeWarning,
+            )
         config = LRSchedulerConfig(**{key: value for key, value in scheduler.items() if key in KEYS})
         config.monitor = config.monitor or monitor
         if "reduce_on_plateau" not in scheduler and module.automatic_optimization:
@@ -151,7 +166,9 @@ def _config(scheduler: Any, monitor: str | None, module: LightningModule) -> LRS
 def _check(config: LRSchedulerConfig, optimizers: list[Any], module: LightningModule) -> None:
     name = type(config.scheduler).__name__
     if config.interval not in ("step", "epoch"):
-        raise MisconfigurationException(f'lr_scheduler: "interval" is "step" or "epoch", not {config.interval!r}.')
+        raise MisconfigurationException(
+            f'lr_scheduler: "interval" is "step" or "epoch", not {config.interval!r}.'
+        )
     if config.reduce_on_plateau and config.monitor is None:
         raise MisconfigurationException(
             f'{name} needs a metric to watch: return {{"optimizer": ..., "lr_scheduler": {{"scheduler": ..., "monitor": "val_loss"}}}}.'
@@ -161,14 +178,23 @@ def _check(config: LRSchedulerConfig, optimizers: list[Any], module: LightningMo
             f"{name} belongs to an optimizer that configure_optimizers did not return; return that optimizer too."
         )
     if not hasattr(config.scheduler, "state_dict") or not hasattr(config.scheduler, "load_state_dict"):
-        raise TypeError(f"The scheduler {name} has no state_dict and load_state_dict, so it cannot be saved; add them.")
+        raise TypeError(
+            f"The scheduler {name} has no state_dict and load_state_dict, so it cannot be saved; add them."
+        )
     known = isinstance(config.scheduler, (LRScheduler, ReduceLROnPlateau))
     if not known and module.automatic_optimization and not is_overridden("lr_scheduler_step", module):
         raise MisconfigurationException(
             f"{name} is no torch LRScheduler: override lr_scheduler_step(self, scheduler, metric) to say how it steps."
         )
-    if isinstance(config.scheduler, OneCycleLR) and config.interval == "epoch" and module.automatic_optimization:
-        warn('OneCycleLR with "interval": "epoch" steps once per epoch; "interval": "step" is usual.', RuntimeWarning)
+    if (
+        isinstance(config.scheduler, OneCycleLR)
+        and config.interval == "epoch"
+        and module.automatic_optimization
+    ):
+        warn(
+            'OneCycleLR with "interval": "epoch" steps once per epoch; "interval": "step" is usual.',
+            RuntimeWarning,
+        )
 
 
 def step_schedulers(
@@ -192,7 +218,11 @@ def step_schedulers(
         MisconfigurationException: the watched metric was not logged and the configuration is strict.
     """
     for config in configs:
-        if config.interval != interval or config.reduce_on_plateau != plateau or (index + 1) % config.frequency:
+        if (
+            config.interval != interval
+            or config.reduce_on_plateau != plateau
+            or (index + 1) % config.frequency
+        ):
             continue
         metric = None
         if plateau:
@@ -216,7 +246,9 @@ class LightningOptimizer:
     An instance is also an instance of the class of the optimizer it wraps. Its attributes are the wrapped one's.
     """
 
-    def __init__(self, optimizer: Optimizer, step: Callable[[Optimizer, Callable[[], Any] | None], Any]) -> None:
+    def __init__(
+        self, optimizer: Optimizer, step: Callable[[Optimizer, Callable[[], Any] | None], Any]
+    ) -> None:
         self.__class__ = type("Lightning" + type(optimizer).__name__, (type(self), type(optimizer)), {})
         vars(self).update({k: v for k, v in vars(optimizer).items() if k not in ("step", "__del__")})
         self._optimizer = optimizer

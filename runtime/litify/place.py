@@ -26,7 +26,11 @@ def choose(given: dict[str, Any]) -> Strategy:
         accelerator = accelerators.make("auto" if accelerator is None else str(accelerator).lower())
     number, num_nodes = _world(given)
     devices = accelerator.select(number)
-    strategy = asked if isinstance(asked, Strategy) else strategies.make(_name(asked, accelerator, len(devices), num_nodes))
+    strategy = (
+        asked
+        if isinstance(asked, Strategy)
+        else strategies.make(_name(asked, accelerator, len(devices), num_nodes))
+    )
     if strategy.name == "single_device" and len(devices) > 1:
         raise MisconfigurationException(
             f"Trainer(strategy='single_device', devices={given['devices']!r}): one device is all it takes; pass devices=1 or strategy='ddp'."
@@ -45,7 +49,9 @@ def _world(given: dict[str, Any]) -> tuple[Any, int]:
     """Devices and nodes; under a launcher that started several processes, what it started, unless said otherwise."""
     devices, num_nodes = given["devices"], given["num_nodes"]
     if not isinstance(num_nodes, int) or num_nodes < 1:
-        raise MisconfigurationException(f"Trainer(num_nodes={num_nodes!r}): pass a number of machines, 1 or more.")
+        raise MisconfigurationException(
+            f"Trainer(num_nodes={num_nodes!r}): pass a number of machines, 1 or more."
+        )
     local, world = os.environ.get("LOCAL_WORLD_SIZE", ""), os.environ.get("WORLD_SIZE", "")
     if devices == "auto" and local.isdigit() and world.isdigit() and int(world) > 1:
         return int(local), max(num_nodes, int(world) // int(local))
@@ -67,5 +73,7 @@ def _precision(given: dict[str, Any], accelerator: Accelerator) -> Precision:
     if other:
         raise MisconfigurationException(f"Trainer(plugins={other}): only Precision objects are taken here.")
     if own and given["precision"] is not None:
-        raise MisconfigurationException("Pass precision either as Trainer(precision=...) or as a plugin, not both.")
+        raise MisconfigurationException(
+            "Pass precision either as Trainer(precision=...) or as a plugin, not both."
+        )
     return own[0] if own else precision.make(given["precision"], accelerator.device_type)

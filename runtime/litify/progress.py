@@ -59,7 +59,10 @@ def _fit_loop(state: State, automatic: bool) -> Counters:
         "epoch_loop.automatic_optimization.state_dict": {},
         "epoch_loop.automatic_optimization.optim_progress": {
             "optimizer": {
-                "step": {"total": dict(steps if automatic else own_steps), "current": dict(steps if automatic else own_steps)},
+                "step": {
+                    "total": dict(steps if automatic else own_steps),
+                    "current": dict(steps if automatic else own_steps),
+                },
                 "zero_grad": {"total": dict(zeroed), "current": dict(zeroed)},
             }
         },
@@ -78,7 +81,9 @@ def from_loops(loop: Counters) -> dict[str, Any]:
     """Our counters, from the "fit_loop" of a checkpoint that Lightning wrote."""
     epoch = loop["epoch_progress"]["current"]
     batch = loop["epoch_loop.batch_progress"]
-    automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
+    automatic = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"][
+        "completed"
+    ]
     manual = loop["epoch_loop.manual_optimization.optim_step_progress"]["total"]["completed"]
     last, done = batch["is_last_batch"], batch["current"]["processed"]
     stepped = loop["epoch_loop.state_dict"].get("_batches_that_stepped", 0)

@@ -16,13 +16,13 @@ from litify.fit import fit
 from litify.hooks import HookTable, is_overridden
 from litify.job import EvalJob, FitJob
 from litify.metrics import scalars
+from litify.module import LightningModule
 from litify.optim import configure
 from litify.rank_zero import say, warn
 from litify.state import RunningStage, TrainerFn, TrainerStatus
 from litify.summary import start_block
 
 if TYPE_CHECKING:
-    from litify.module import LightningModule
     from litify.trainer import Trainer
 
 STAGES = {
@@ -34,7 +34,14 @@ STAGES = {
 KINDS = {TrainerFn.VALIDATING: "validation", TrainerFn.TESTING: "test", TrainerFn.PREDICTING: "predict"}
 
 
-def call(trainer: Trainer, fn: TrainerFn, module: LightningModule, ckpt_path: Any, weights_only: bool | None, **options: Any) -> Any:
+def call(
+    trainer: Trainer,
+    fn: TrainerFn,
+    module: LightningModule,
+    ckpt_path: Any,
+    weights_only: bool | None,
+    **options: Any,
+) -> Any:
     """Run `fn` on `module`, and clean up whatever happens.
 
     Raises:
@@ -57,18 +64,25 @@ def call(trainer: Trainer, fn: TrainerFn, module: LightningModule, ckpt_path: An
     except BaseException as error:
         _failed(trainer, error)
         raise
-    state.status, state.stage = TrainerStatus.FINISHED, None
+    state.status = TrainerStatus.FINISHED
+    trainer.leave()
     return answer
 
 
 def _run(
-    trainer: Trainer, fn: TrainerFn, module: LightningModule, ckpt_path: Any, weights_only: bool | None, options: dict[str, Any]
+    trainer: Trainer,
+    fn: TrainerFn,
+    module: LightningModule,
+    ckpt_path: Any,
+    weights_only: bool | None,
+    options: dict[str, Any],
 ) -> Any:
     strategy, fitting = trainer.strategy, fn is TrainerFn.FITTING
     module.trainer = trainer
+    trainer.loggable = [child for child in module.modules() if isinstance(child, LightningModule)]
     trainer.attach_callbacks(module)
     hooks = trainer.hooks = HookTable(trainer, trainer.callbacks, module)
-    trainer.results = None
+    trainer.results = None  # setup hooks cannot log
     _verify(trainer, module, fn)
     strategy.setup_environment()
     _prepare_data(trainer, module)
@@ -79,13 +93,13 @@ def _run(
         checkpoint.restore_module(trainer, module, kept, ckpt_path, fitting)
     strategy.setup_module(module, training=fitting)
     trainer.forget_metrics()
+    answer = None
     if fitting:
-        answer = _fit(trainer, module, hooks, kept)
+        _fit(trainer, module, hooks, kept)
     else:
         answer = _evaluate(trainer, module, hooks, fn, options)
     strategy.teardown()
     if fitting:
-        trainer.metrics_to_cpu()
         hooks.call("on_fit_end")
     _teardown(trainer, module, hooks, fn)
     for logger in trainer.loggers:
@@ -133,8 +147,10 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
     trainer.log_hyperparameters(module)
     if kept is not None:
         job.resume = checkpoint.restore_training(trainer, job, kept)
-    if trainer.enable_model_summary and trainer.is_global_zero:
-        say(start_block(trainer, module))
+    if trainer.enable_model_summary:
+        block = start_block(trainer, module)  # on every rank: the run folder is agreed on by all of them
+        if trainer.is_global_zero:
+            say(block)
     with torch.autograd.set_detect_anomaly(trainer.detect_anomaly), batch_first(trainer):
         fit(job)
 
@@ -160,7 +176,9 @@ def batch_first(trainer: Trainer) -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _evaluate(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]) -> Any:
+def _evaluate(
+    trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]
+) -> Any:
     job = trainer.eval_job = EvalJob(trainer, module, hooks, KINDS[fn])
     trainer.enter(STAGES[fn], job.results)
     if fn is TrainerFn.PREDICTING:
@@ -171,7 +189,6 @@ def _evaluate(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: T
     answers = [scalars(metrics) for metrics in logged]
     if options["verbose"] and trainer.is_global_zero:
         print_results(answers, job.kind)
-    trainer.metrics_to_cpu()
     return answers
 
 
@@ -208,8 +225,14 @@ def _verify(trainer: Trainer, module: LightningModule, fn: TrainerFn) -> None:
     method = f"{KINDS[fn]}_step"
     if method != "predict_step" and not is_overridden(method, module):
         raise MisconfigurationException(f"{name} has no {method}, which Trainer.{fn} needs; define it.")
-    if method == "predict_step" and not is_overridden(method, module) and not is_overridden("forward", module, torch.nn.Module):
-        raise MisconfigurationException(f"{name} has neither predict_step nor forward, so it cannot predict; define one.")
+    if (
+        method == "predict_step"
+        and not is_overridden(method, module)
+        and not is_overridden("forward", module, torch.nn.Module)
+    ):
+        raise MisconfigurationException(
+            f"{name} has neither predict_step nor forward, so it cannot predict; define one."
+        )
 
 
 def _verify_manual(trainer: Trainer, module: LightningModule) -> None:
@@ -240,7 +263,7 @@ def _failed(trainer: Trainer, error: BaseException) -> Any:
         for logger in trainer.loggers:
             logger.finalize("failed")
         trainer.strategy.teardown()
-        trainer.state.stage = None
+        trainer.leave()
     return path
 
 
@@ -257,5 +280,7 @@ def print_results(answers: list[dict[str, float]], kind: str) -> None:
     head = [f"loader {column}" for column in range(len(answers))] if len(answers) > 1 else [""]
     print(f"{title + ' metric':<{width}}  " + "  ".join(f"{text:>12}" for text in head))
     for name, values in sorted(rows.items()):
-        print(f"{name:<{width}}  " + "  ".join(f"{values.get(column, ''):>12}" for column in range(len(answers))))
-
+        print(
+            f"{name:<{width}}  "
+            + "  ".join(f"{values.get(column, ''):>12}" for column in range(len(answers)))
+        )

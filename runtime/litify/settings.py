@@ -47,7 +47,9 @@ def limit(value: float | None, argument: str) -> int | float:
     )
 
 
-def batch_limits(given: Mapping[str, float | None], overfit: float, fast_dev_run: bool | int) -> dict[str, int | float]:
+def batch_limits(
+    given: Mapping[str, float | None], overfit: float, fast_dev_run: bool | int
+) -> dict[str, int | float]:
     """The four limits, after overfit_batches and fast_dev_run had their say."""
     limits = {name: limit(given[name], name) for name in LIMITS}
     overfit = limit(overfit, "overfit_batches")
@@ -75,7 +77,9 @@ def check(
         MisconfigurationException, TypeError: which argument, and what to pass instead.
     """
     if isinstance(fast_dev_run, int) and fast_dev_run < 0:
-        raise MisconfigurationException(f"Trainer(fast_dev_run={fast_dev_run}): pass True or a number of batches.")
+        raise MisconfigurationException(
+            f"Trainer(fast_dev_run={fast_dev_run}): pass True or a number of batches."
+        )
     if not isinstance(accumulate, int) or accumulate < 1:
         raise MisconfigurationException(
             f"Trainer(accumulate_grad_batches={accumulate!r}): pass a whole number of batches, 1 or more."
@@ -83,9 +87,13 @@ def check(
     if clip_value is not None and (isinstance(clip_value, bool) or not isinstance(clip_value, (int, float))):
         raise TypeError(f"Trainer(gradient_clip_val={clip_value!r}): pass a number or None.")
     if clip_algorithm is not None and str(clip_algorithm).lower() not in ("norm", "value"):
-        raise MisconfigurationException(f"Trainer(gradient_clip_algorithm={clip_algorithm!r}): pass 'norm' or 'value'.")
+        raise MisconfigurationException(
+            f"Trainer(gradient_clip_algorithm={clip_algorithm!r}): pass 'norm' or 'value'."
+        )
     if max_epochs is not None and max_epochs < -1:
-        raise MisconfigurationException(f"Trainer(max_epochs={max_epochs}): pass 0 or more, or -1 for no end.")
+        raise MisconfigurationException(
+            f"Trainer(max_epochs={max_epochs}): pass 0 or more, or -1 for no end."
+        )
     if max_steps < -1:
         raise MisconfigurationException(f"Trainer(max_steps={max_steps}): pass 0 or more, or -1 for no end.")
     if check_val_every_n_epoch is not None and not isinstance(check_val_every_n_epoch, int):
@@ -115,7 +123,9 @@ def barebones(given: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
     asked = [name for name, value in off.items() if given[name] and given[name] is not value]
     if asked:
-        raise ValueError(f"Trainer(barebones=True) turns {', '.join(asked)} off; leave {'it' if len(asked) == 1 else 'them'} out.")
+        raise ValueError(
+            f"Trainer(barebones=True) turns {', '.join(asked)} off; leave {'it' if len(asked) == 1 else 'them'} out."
+        )
     return {**given, **off}
 
 

@@ -36,9 +36,33 @@ class Status:
     loggers: list[Any]
     callbacks: list[Callback]
     default_root_dir: str
-    max_epochs: Any
-    accumulate_grad_batches: int
+    max_epochs: int
+    min_epochs: int
     max_steps: int
+    min_steps: int | None
+    fast_dev_run: int | bool
+    num_nodes: int
+    limit_train_batches: int | float
+    limit_val_batches: int | float
+    limit_test_batches: int | float
+    limit_predict_batches: int | float
+    overfit_batches: int | float
+    val_check_interval: int | float
+    val_check_seconds: float | None
+    check_val_every_n_epoch: int | None
+    num_sanity_val_steps: float
+    log_every_n_steps: int
+    last_val_time: float
+    accumulate_grad_batches: int
+    gradient_clip_val: float | None
+    gradient_clip_algorithm: str | None
+    inference_mode: bool
+    use_distributed_sampler: bool
+    detect_anomaly: bool
+    sync_batchnorm: bool
+    reload_dataloaders_every_n_epochs: int
+    enable_autolog_hparams: bool
+    enable_model_summary: bool
 
     def __init__(self) -> None:
         self.module: LightningModule | None = None
@@ -48,6 +72,8 @@ class Status:
         self.job: FitJob | None = None
         self.eval_job: EvalJob | None = None
         self.results: Results | None = None
+        self.loggable: list[LightningModule] = []  # the module and its children that are LightningModules
+        self.barebones = False
         self.resumed_from: Any = None
         self.should_stop = False
         self.interrupt_asked = False
@@ -83,6 +109,17 @@ class Status:
         """Say what runs now, and which results `self.log` goes to."""
         self.state.stage = stage
         self.results = results
+        for module in self.loggable:
+            object.__setattr__(module, "_results", None if self.barebones else results)
+
+    def leave(self) -> None:
+        """Nothing runs any more."""
+        self.metrics_to_cpu()
+        for module in self.loggable:
+            object.__setattr__(module, "_results", None)
+        self.loggable = []
+        self.results = None
+        self.state.stage = None
 
     @property
     def training(self) -> bool:
@@ -238,8 +275,7 @@ class Status:
 
     @property
     def num_sanity_val_batches(self) -> list[Any]:
-        most: float = self.num_sanity_val_steps  # type: ignore[attr-defined]
-        return [min(most, batches) for batches in self.num_val_batches]
+        return [min(self.num_sanity_val_steps, batches) for batches in self.num_val_batches]
 
     @property
     def enable_validation(self) -> bool:
@@ -319,7 +355,6 @@ class Status:
     def metrics_to_cpu(self) -> None:
         for kept in (self._callback_metrics, self._logged_metrics, self._bar_metrics):
             kept.update({name: value.cpu() for name, value in kept.items() if isinstance(value, Tensor)})
-        self.results = None
 
     # -- loggers -------------------------------------------------------------------------------------------------------------------
 
@@ -364,7 +399,7 @@ class Status:
                         f"Hyperparameters {sorted(clash)} differ between the module and its data module; rename them in one."
                     )
                 found.update(initial)
-        for logger in self.loggers if getattr(self, "enable_autolog_hparams", True) else ():
+        for logger in self.loggers if self.enable_autolog_hparams else ():
             if self.is_global_zero:
                 if found:
                     logger.log_hyperparams(found)
@@ -438,7 +473,9 @@ class Status:
             return Path(best)
         if asked == "best":
             if not best:
-                raise ValueError("ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first.")
+                raise ValueError(
+                    "ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first."
+                )
             return Path(best)
         if asked == "last":
             newest = _newest(self)

@@ -33,14 +33,23 @@ def start_block(trainer: Trainer, module: LightningModule) -> str:
     strategy, rows = trainer.strategy, []
     there = strategy.accelerator.device_count() if strategy.root_device.type == "cuda" else 0
     hint = f" (1 of {there}; devices={there} takes all)" if there > 1 and trainer.world_size == 1 else ""
-    where = f"{strategy.root_device}{hint}" if trainer.world_size == 1 else f"{trainer.world_size} x {strategy.root_device.type}, {strategy.name}"
+    where = (
+        f"{strategy.root_device}{hint}"
+        if trainer.world_size == 1
+        else f"{trainer.world_size} x {strategy.root_device.type}, {strategy.name}"
+    )
     rows.append(("devices", f"{where}, {strategy.precision.name}"))
     if trainer.accumulate_grad_batches > 1:
         rows.append(("step", f"after {trainer.accumulate_grad_batches} batches"))
     if trainer.loggers and trainer.log_dir:
         rows.append(("run folder", _relative(trainer.log_dir)))
     if trainer.resumed_from is not None:
-        rows.append(("goes on", f"at epoch {trainer.current_epoch}, step {trainer.global_step}, from {_relative(trainer.resumed_from)}"))
+        rows.append(
+            (
+                "goes on",
+                f"at epoch {trainer.current_epoch}, step {trainer.global_step}, from {_relative(trainer.resumed_from)}",
+            )
+        )
     return "\n".join([f"{type(module).__name__}: {size}", *(f"  {name:<10} {text}" for name, text in rows)])
 
 

@@ -197,8 +197,12 @@ class Trainer(Status):
         self.should_stop = False
         self.attach(model, datamodule, train=train_dataloaders, val=val_dataloaders)
         if self.warn_epochs:
-            warn("max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end.")
-        path = self.find_checkpoint(ckpt_path if ckpt_path is not None else flags.ckpt_path(), TrainerFn.FITTING, True)
+            warn(
+                "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end."
+            )
+        path = self.find_checkpoint(
+            ckpt_path if ckpt_path is not None else flags.ckpt_path(), TrainerFn.FITTING, True
+        )
         call(self, TrainerFn.FITTING, model, path, weights_only)
 
     def validate(
@@ -220,7 +224,9 @@ class Trainer(Status):
         Returns:
             A dictionary of metrics per loader.
         """
-        return self._evaluate(TrainerFn.VALIDATING, "val", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
+        return self._evaluate(
+            TrainerFn.VALIDATING, "val", model, dataloaders, ckpt_path, verbose, datamodule, weights_only
+        )
 
     def test(
         self,
@@ -232,7 +238,9 @@ class Trainer(Status):
         weights_only: bool | None = None,
     ) -> list[dict[str, float]]:
         """One pass over test data. Arguments and result as in `validate`."""
-        return self._evaluate(TrainerFn.TESTING, "test", model, dataloaders, ckpt_path, verbose, datamodule, weights_only)
+        return self._evaluate(
+            TrainerFn.TESTING, "test", model, dataloaders, ckpt_path, verbose, datamodule, weights_only
+        )
 
     def _evaluate(
         self, fn: TrainerFn, kind: str, model: Any, dataloaders: Any, ckpt_path: CkptPath, verbose: bool, datamodule: Any,
@@ -265,7 +273,9 @@ class Trainer(Status):
         self.attach(module, datamodule, predict=dataloaders)
         path = self.find_checkpoint(ckpt_path, TrainerFn.PREDICTING, model is not None)
         keep = return_predictions is not False
-        answer: list[Any] | None = call(self, TrainerFn.PREDICTING, module, path, weights_only, return_predictions=keep)
+        answer: list[Any] | None = call(
+            self, TrainerFn.PREDICTING, module, path, weights_only, return_predictions=keep
+        )
         return answer
 
     def _known(self, model: LightningModule | None, fn: TrainerFn) -> LightningModule:
@@ -284,7 +294,9 @@ class Trainer(Status):
         """
         module = getattr(module, "_orig_mod", module)  # made by torch.compile
         if not isinstance(module, LightningModule):
-            raise TypeError(f"The Trainer runs a LightningModule, not a {type(module).__name__}; derive the class from LightningModule.")
+            raise TypeError(
+                f"The Trainer runs a LightningModule, not a {type(module).__name__}; derive the class from LightningModule."
+            )
         loaders = [source for source in sources.values() if source is not None]
         if loaders and isinstance(loaders[0], LightningDataModule):
             datamodule, sources, loaders = loaders[0], {}, loaders[1:]
@@ -296,7 +308,9 @@ class Trainer(Status):
             datamodule.trainer = self
         self.sources = {kind: source for kind, source in sources.items() if source is not None}
 
-    def save_checkpoint(self, filepath: str | Path, weights_only: bool = False, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, filepath: str | Path, weights_only: bool = False, storage_options: Any = None
+    ) -> None:
         """Write a checkpoint of the training as it stands. All processes call this; rank 0 writes.
 
         Args:

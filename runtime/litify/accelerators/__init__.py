@@ -17,7 +17,15 @@ ACCELERATORS = {
 }
 ALIASES = {"xla": "tpu"}
 _CLASSES = {path.rpartition(":")[2]: name for name, path in ACCELERATORS.items()}
-__all__ = ["ACCELERATORS", "Accelerator", "CPUAccelerator", "CUDAAccelerator", "MPSAccelerator", "XLAAccelerator", "make"]
+__all__ = [
+    "ACCELERATORS",
+    "Accelerator",
+    "CPUAccelerator",
+    "CUDAAccelerator",
+    "MPSAccelerator",
+    "XLAAccelerator",
+    "make",
+]
 
 
 def make(name: str) -> Accelerator:

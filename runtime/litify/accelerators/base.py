@@ -77,7 +77,9 @@ class Accelerator:
 def _indices(devices: Devices, available: int, default: int) -> list[int]:
     match devices:
         case bool() | None:
-            raise MisconfigurationException(f"Trainer(devices={devices!r}): pass a number, a list of indices or 'auto'.")
+            raise MisconfigurationException(
+                f"Trainer(devices={devices!r}): pass a number, a list of indices or 'auto'."
+            )
         case "auto":
             return list(range(default))
         case -1 | "-1":
@@ -93,7 +95,9 @@ def _indices(devices: Devices, available: int, default: int) -> list[int]:
             numbers = [int(part) for part in parts]
             return numbers if "," in devices else list(range(numbers[0]))
         case _:
-            if len(set(devices)) != len(devices) or not all(type(index) is int and index >= 0 for index in devices):
+            if len(set(devices)) != len(devices) or not all(
+                type(index) is int and index >= 0 for index in devices
+            ):
                 raise MisconfigurationException(
                     f"Trainer(devices={devices!r}): a list of devices holds different indices from 0."
                 )

@@ -20,7 +20,9 @@ def complete(trainer: Any, given: dict[str, Any], fast: int) -> list[Callback]:
         MisconfigurationException: a callback of a kind that another argument turns off, or twice the same state key.
     """
     asked = given["callbacks"]
-    callbacks: list[Callback] = list(asked) if isinstance(asked, (list, tuple)) else [asked] if asked is not None else []
+    callbacks: list[Callback] = (
+        list(asked) if isinstance(asked, (list, tuple)) else [asked] if asked is not None else []
+    )
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise MisconfigurationException(
@@ -64,7 +66,9 @@ def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> 
 
 
 def _unique(callbacks: list[Callback]) -> None:
-    keys = [callback.state_key for callback in callbacks if type(callback).state_dict is not Callback.state_dict]
+    keys = [
+        callback.state_key for callback in callbacks if type(callback).state_dict is not Callback.state_dict
+    ]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise RuntimeError(

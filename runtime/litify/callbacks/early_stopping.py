@@ -79,7 +79,9 @@ class EarlyStopping(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self._check_on_train_epoch_end is None:
             # Where validation runs once per epoch, its metrics are there at the end of the epoch.
-            self._check_on_train_epoch_end = trainer.val_check_interval == 1.0 and trainer.check_val_every_n_epoch == 1
+            self._check_on_train_epoch_end = (
+                trainer.val_check_interval == 1.0 and trainer.check_val_every_n_epoch == 1
+            )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._check_on_train_epoch_end and not self._skips(trainer):
@@ -120,19 +122,35 @@ class EarlyStopping(Callback):
         """Whether to stop at this value, and why; counts checks without improvement."""
         value = float(current)
         if self.check_finite and not math.isfinite(value):
-            return True, f"{self.monitor} is {value}, not finite: stopping (best was {float(self.best_score):.3f})"
+            return (
+                True,
+                f"{self.monitor} is {value}, not finite: stopping (best was {float(self.best_score):.3f})",
+            )
         if self.stopping_threshold is not None and self.monitor_op(current, self.stopping_threshold):
-            return True, f"{self.monitor} is {value:.3f}, as good as stopping_threshold={self.stopping_threshold} asks: stopping"
+            return (
+                True,
+                f"{self.monitor} is {value:.3f}, as good as stopping_threshold={self.stopping_threshold} asks: stopping",
+            )
         if self.divergence_threshold is not None and self.monitor_op(-current, -self.divergence_threshold):
-            return True, f"{self.monitor} is {value:.3f}, as bad as divergence_threshold={self.divergence_threshold}: stopping"
+            return (
+                True,
+                f"{self.monitor} is {value:.3f}, as bad as divergence_threshold={self.divergence_threshold}: stopping",
+            )
         best = self.best_score.to(current.device)
         if self.monitor_op(current - self.min_delta, best):
-            text = f"{self.monitor} improved from {float(best):.3f} to {value:.3f}" if torch.isfinite(best) else f"{self.monitor} is {value:.3f}"
+            text = (
+                f"{self.monitor} improved from {float(best):.3f} to {value:.3f}"
+                if torch.isfinite(best)
+                else f"{self.monitor} is {value:.3f}"
+            )
             self.best_score, self.wait_count = current, 0
             return False, text
         self.wait_count += 1
         if self.wait_count >= self.patience:
-            return True, f"{self.monitor} did not improve in {self.wait_count} checks (best {float(best):.3f}): stopping"
+            return (
+                True,
+                f"{self.monitor} did not improve in {self.wait_count} checks (best {float(best):.3f}): stopping",
+            )
         return False, None
 
     def state_dict(self) -> dict[str, Any]:

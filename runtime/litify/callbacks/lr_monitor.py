@@ -30,22 +30,33 @@ class LearningRateMonitor(Callback):
         MisconfigurationException: another interval, or a Trainer without a logger.
     """
 
-    def __init__(self, logging_interval: str | None = None, log_momentum: bool = False, log_weight_decay: bool = False) -> None:
+    def __init__(
+        self, logging_interval: str | None = None, log_momentum: bool = False, log_weight_decay: bool = False
+    ) -> None:
         if logging_interval not in (None, "step", "epoch"):
             raise MisconfigurationException(
                 f"LearningRateMonitor(logging_interval={logging_interval!r}): pass 'step', 'epoch' or None."
             )
-        self.logging_interval, self.log_momentum, self.log_weight_decay = logging_interval, log_momentum, log_weight_decay
+        self.logging_interval, self.log_momentum, self.log_weight_decay = (
+            logging_interval,
+            log_momentum,
+            log_weight_decay,
+        )
         self.lrs: dict[str, list[float]] = {}
         self.last_momentum_values: dict[str, float | None] = {}
         self.last_weight_decay_values: dict[str, float | None] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.loggers:
-            raise MisconfigurationException("LearningRateMonitor has no logger to log to; pass Trainer(logger=True) or remove it.")
+            raise MisconfigurationException(
+                "LearningRateMonitor has no logger to log to; pass Trainer(logger=True) or remove it."
+            )
         self._names = self._name_groups(trainer)
         if not trainer.lr_scheduler_configs:
-            warn("LearningRateMonitor: there is no scheduler, so rates change only where the module sets them.", RuntimeWarning)
+            warn(
+                "LearningRateMonitor: there is no scheduler, so rates change only where the module sets them.",
+                RuntimeWarning,
+            )
         self.lrs = {name: [] for name, *_ in self._names}
         self.last_momentum_values = {f"{name}-momentum": None for name, *_ in self._names}
         self.last_weight_decay_values = {f"{name}-weight_decay": None for name, *_ in self._names}
@@ -64,10 +75,14 @@ class LearningRateMonitor(Callback):
             several = len(optimizer.param_groups) > 1
             for group, values in enumerate(optimizer.param_groups):
                 suffix = f"/{values.get('name', f'pg{group + 1}')}" if several or "name" in values else ""
-                found.append((base + suffix, optimizer, group, config.interval if config is not None else "step"))
+                found.append(
+                    (base + suffix, optimizer, group, config.interval if config is not None else "step")
+                )
         return found
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         every = trainer.log_every_n_steps
         if every and (trainer.state.batches_stepped + 1) % every == 0 and self.logging_interval != "epoch":
             self._log(trainer, "step")

@@ -195,12 +195,18 @@ class ModelCheckpoint(Checkpoint):
             return self._save_on_train_epoch_end
         if trainer.val_check_seconds is not None or trainer.check_val_every_n_epoch != 1:
             return False
-        return not trainer.enable_validation or sum(trainer.num_val_batches) == 0 or trainer.val_check_interval == 1.0
+        return (
+            not trainer.enable_validation
+            or sum(trainer.num_val_batches) == 0
+            or trainer.val_check_interval == 1.0
+        )
 
     def _save_epoch(self, trainer: Trainer) -> None:
         if self._every_n_epochs >= 1 and (trainer.current_epoch + 1) % self._every_n_epochs == 0:
             self._save_top_k(trainer, self._metrics(trainer))
-        if self._last_global_step_saved == trainer.global_step or (self.save_last == "link" and self._last_checkpoint_saved):
+        if self._last_global_step_saved == trainer.global_step or (
+            self.save_last == "link" and self._last_checkpoint_saved
+        ):
             self._save_copy(trainer, self._metrics(trainer))
 
     # -- what ---------------------------------------------------------------------------------------------------------------
@@ -229,7 +235,9 @@ class ModelCheckpoint(Checkpoint):
         if self.check_monitor_top_k(trainer, current):
             self._save_best(trainer, current, metrics)
         elif self.verbose:
-            say(f"litify: epoch {trainer.current_epoch}, step {trainer.global_step}: {self.monitor} is not among the best {self.save_top_k}")
+            say(
+                f"litify: epoch {trainer.current_epoch}, step {trainer.global_step}: {self.monitor} is not among the best {self.save_top_k}"
+            )
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         """Whether a metric value is among the best k so far; the same answer on all ranks."""
@@ -297,7 +305,10 @@ class ModelCheckpoint(Checkpoint):
         """Delete a checkpoint that is no longer among the kept; never the one training was resumed from, nor one elsewhere."""
         if not previous or previous == current:
             return
-        resumed = trainer.resumed_from is not None and Path(previous).resolve() == Path(trainer.resumed_from).resolve()
+        resumed = (
+            trainer.resumed_from is not None
+            and Path(previous).resolve() == Path(trainer.resumed_from).resolve()
+        )
         elsewhere = Path(self.dirpath or ".").resolve() not in Path(previous).resolve().parents
         if resumed or elsewhere or not trainer.is_global_zero:
             return
@@ -369,7 +380,7 @@ class ModelCheckpoint(Checkpoint):
 
     def to_yaml(self, filepath: str | Path | None = None) -> None:
         """The best checkpoints and their scores as a YAML file; default: best_k_models.yaml beside them."""
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         path = Path(filepath or os.path.join(self.dirpath or ".", "best_k_models.yaml"))
         path.write_text(yaml.safe_dump({name: score.item() for name, score in self.best_k_models.items()}))
@@ -383,7 +394,13 @@ class ModelCheckpoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict.get("dirpath", self.dirpath) == self.dirpath:
-            for name in ("best_model_score", "kth_best_model_path", "kth_value", "best_k_models", "last_model_path"):
+            for name in (
+                "best_model_score",
+                "kth_best_model_path",
+                "kth_value",
+                "best_k_models",
+                "last_model_path",
+            ):
                 setattr(self, name, state_dict.get(name, getattr(self, name)))
         else:
             warn(
@@ -406,12 +423,19 @@ def _link(trainer: Trainer, target: str, link: str) -> None:
 
 
 def _check(
-    monitor: str | None, save_top_k: int, mode: str, steps: int | None, epochs: int | None, interval: timedelta | None
+    monitor: str | None,
+    save_top_k: int,
+    mode: str,
+    steps: int | None,
+    epochs: int | None,
+    interval: timedelta | None,
 ) -> None:
     if mode not in ("min", "max"):
         raise MisconfigurationException(f"ModelCheckpoint(mode={mode!r}): pass 'min' or 'max'.")
     if save_top_k < -1:
-        raise MisconfigurationException(f"ModelCheckpoint(save_top_k={save_top_k}): pass a number, 0 for none or -1 for all.")
+        raise MisconfigurationException(
+            f"ModelCheckpoint(save_top_k={save_top_k}): pass a number, 0 for none or -1 for all."
+        )
     for name, value in (("every_n_train_steps", steps), ("every_n_epochs", epochs)):
         if value is not None and value < 0:
             raise MisconfigurationException(f"ModelCheckpoint({name}={value}): pass 0 or more.")

@@ -69,7 +69,8 @@ class ProgressBar(Callback):
 
     @property
     def total_val_batches(self) -> float:
-        return sum(self.trainer.num_val_batches)
+        total: float = sum(self.trainer.num_val_batches)
+        return total
 
 
 class TQDMProgressBar(ProgressBar):
@@ -201,10 +202,18 @@ class TQDMProgressBar(ProgressBar):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         name = "Sanity Checking" if trainer.sanity_checking else "Validation"
-        self._start(name, sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches))
+        self._start(
+            name, sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
+        )
 
     def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._advance()
 
@@ -215,7 +224,13 @@ class TQDMProgressBar(ProgressBar):
         self._start("Testing", sum(trainer.num_test_batches))
 
     def on_test_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._advance()
 
@@ -226,7 +241,13 @@ class TQDMProgressBar(ProgressBar):
         self._start("Predicting", sum(trainer.num_predict_batches))
 
     def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         self._advance()
 
@@ -246,7 +267,14 @@ class TQDMProgressBar(ProgressBar):
     def _bar(self, position: int, leave: bool) -> Any:
         from tqdm import tqdm  # only where a bar is drawn
 
-        return tqdm(position=position, leave=leave, disable=self.is_disabled, dynamic_ncols=True, file=sys.stderr, smoothing=0)
+        return tqdm(
+            position=position,
+            leave=leave,
+            disable=self.is_disabled,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=0,
+        )
 
     def print(self, *args: Any, **kwargs: Any) -> None:
         if self._train_bar is None and self._val_bar is None:
@@ -263,4 +291,6 @@ def _total(batches: float) -> int | None:
 
 
 def _short(metrics: dict[str, Any]) -> dict[str, str]:
-    return {name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in metrics.items()}
+    return {
+        name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in metrics.items()
+    }

@@ -29,7 +29,10 @@ class Timer(Callback):
     """
 
     def __init__(
-        self, duration: str | timedelta | dict[str, int] | None = None, interval: str = "step", verbose: bool = True
+        self,
+        duration: str | timedelta | dict[str, int] | None = None,
+        interval: str = "step",
+        verbose: bool = True,
     ) -> None:
         if interval not in ("step", "epoch"):
             raise MisconfigurationException(f"Timer(interval={interval!r}): pass 'step' or 'epoch'.")

@@ -98,7 +98,9 @@ class RunFolder(Logger):
         self._save_dir = os.path.expandvars(os.path.expanduser(os.fspath(save_dir)))
         self._name = name or ""
         self._version = version
-        self._sub_dir = None if sub_dir is None else os.path.expandvars(os.path.expanduser(os.fspath(sub_dir)))
+        self._sub_dir = (
+            None if sub_dir is None else os.path.expandvars(os.path.expanduser(os.fspath(sub_dir)))
+        )
 
     @property
     def name(self) -> str:
@@ -131,21 +133,33 @@ class RunFolder(Logger):
     def _next_version(self) -> int:
         """One more than the highest there is. Processes started together take the number that the launcher's first took."""
         root = Path(self.root_dir)
-        numbers = [int(match[1]) for path in root.glob("version_*") if (match := re.fullmatch(r"version_(\d+)", path.name))]
+        numbers = [
+            int(match[1])
+            for path in root.glob("version_*")
+            if (match := re.fullmatch(r"version_(\d+)", path.name))
+        ]
         return max(numbers, default=-1) + 1
 
     def write_hparams(self, params: dict[str, Any]) -> None:
         """hparams.yaml in the run's folder; what YAML cannot hold is left out."""
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         folder = Path(self.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
         plain: dict[str, Any] = {}
         for key, value in params.items():
-            value = vars(value) if isinstance(value, Namespace) else dict(value) if isinstance(value, dict) else value
+            value = (
+                vars(value)
+                if isinstance(value, Namespace)
+                else dict(value) if isinstance(value, dict) else value
+            )
             try:
                 yaml.safe_dump(value)
             except yaml.YAMLError:
-                value = str(value) if isinstance(value, os.PathLike) else getattr(value, "__name__", type(value).__name__)
+                value = (
+                    str(value)
+                    if isinstance(value, os.PathLike)
+                    else getattr(value, "__name__", type(value).__name__)
+                )
             plain[key] = value
         (folder / "hparams.yaml").write_text(yaml.safe_dump(plain, sort_keys=False) if plain else "{}\n")

@@ -94,7 +94,9 @@ class CSVLogger(RunFolder):
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         if rank() > 0:
             return
-        self.experiment.log_metrics({f"{self._prefix}-{k}" if self._prefix else k: v for k, v in metrics.items()}, step)
+        self.experiment.log_metrics(
+            {f"{self._prefix}-{k}" if self._prefix else k: v for k, v in metrics.items()}, step
+        )
         self._rows += 1
         if self._rows % self._flush_every == 0:
             self.save()

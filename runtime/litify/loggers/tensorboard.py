@@ -62,11 +62,13 @@ class TensorBoardLogger(RunFolder):
             return Nothing()
         if self._experiment is None:
             try:
-                from torch.utils.tensorboard import SummaryWriter  # half a second, so only when something is logged
+                from torch.utils.tensorboard import (
+                    SummaryWriter,
+                )  # half a second, so only when something is logged
             except ImportError:
                 raise MissingExtra('TensorBoardLogger needs tensorboard: pip install "litify[run]"') from None
             os.makedirs(self.root_dir, exist_ok=True)
-            self._experiment = SummaryWriter(log_dir=self.log_dir, **self._kwargs)  # type: ignore[no-untyped-call]
+            self._experiment = SummaryWriter(log_dir=self.log_dir, **self._kwargs)
         return self._experiment
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -81,7 +83,9 @@ class TensorBoardLogger(RunFolder):
             try:
                 writer.add_scalar(name, value, step)
             except Exception as error:
-                raise ValueError(f"{name}={value!r} cannot be logged to TensorBoard; log a number.") from error
+                raise ValueError(
+                    f"{name}={value!r} cannot be logged to TensorBoard; log a number."
+                ) from error
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Hyperparameters to hparams.yaml and the HPARAMS tab, with `metrics` as the run's result there."""
@@ -105,7 +109,9 @@ class TensorBoardLogger(RunFolder):
             return
         sample = getattr(model, "example_input_array", None) if input_array is None else input_array
         if sample is None:
-            warn("TensorBoardLogger(log_graph=True): the module has no example_input_array, so there is no graph.")
+            warn(
+                "TensorBoardLogger(log_graph=True): the module has no example_input_array, so there is no graph."
+            )
             return
         training = model.training
         self.experiment.add_graph(model.eval(), sample)

@@ -56,7 +56,9 @@ class HalfMixedPrecision(MixedPrecision):
             MisconfigurationException: LBFGS, which would have to run the closure inside the step.
         """
         if isinstance(optimizer, LBFGS):
-            raise MisconfigurationException("LBFGS cannot train in 16-mixed; use precision='bf16-mixed' or '32-true'.")
+            raise MisconfigurationException(
+                "LBFGS cannot train in 16-mixed; use precision='bf16-mixed' or '32-true'."
+            )
         loss = closure()
         if loss is None and not _has_gradients(optimizer):  # training_step skipped the batch
             return None

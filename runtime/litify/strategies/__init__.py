@@ -27,7 +27,7 @@ STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 _CLASSES = {path.rpartition(":")[2]: path for path, _ in STRATEGIES.values()}
 _CLASSES["Strategy"] = "litify.strategies.base:Strategy"
-__all__ = sorted(_CLASSES)  # noqa: PLE0604
+__all__ = sorted(_CLASSES)
 
 
 def make(name: str) -> Strategy:
@@ -37,7 +37,9 @@ def make(name: str) -> Strategy:
         MisconfigurationException: there is none.
     """
     if name not in STRATEGIES:
-        raise MisconfigurationException(f"Trainer(strategy={name!r}): known strategies are 'auto', {', '.join(STRATEGIES)}.")
+        raise MisconfigurationException(
+            f"Trainer(strategy={name!r}): known strategies are 'auto', {', '.join(STRATEGIES)}."
+        )
     path, arguments = STRATEGIES[name]
     strategy: Strategy = _load(path)(**arguments)
     return strategy

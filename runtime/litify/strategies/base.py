@@ -49,7 +49,11 @@ class Strategy:
     module: LightningModule | None = None
 
     def connect(
-        self, accelerator: Accelerator, precision: Precision, devices: Sequence[torch.device], num_nodes: int = 1
+        self,
+        accelerator: Accelerator,
+        precision: Precision,
+        devices: Sequence[torch.device],
+        num_nodes: int = 1,
     ) -> None:
         """Take what the Trainer chose. Called once, in `Trainer()`; must start no process and touch no device."""
         self.accelerator = accelerator
@@ -143,7 +147,9 @@ class Strategy:
         assert self.module is not None
         self.module.backward(loss, *args, **kwargs)
 
-    def optimizer_step(self, optimizer: Optimizer, closure: Closure, before_step: Closure | None = None) -> Any:
+    def optimizer_step(
+        self, optimizer: Optimizer, closure: Closure, before_step: Closure | None = None
+    ) -> Any:
         """One optimizer step. `closure` computes gradients; `before_step` runs after it: hooks, then clipping."""
         return self.precision.optimizer_step(optimizer, closure, before_step)
 
