@@ -33,10 +33,23 @@ LOOKING = {
 def draws_random(nodes: ast.AST | Iterable[ast.AST], script: Script, scope: Scope) -> bool:
     """Whether the code may draw from a global random generator, functions of the script followed."""
     return any(
-        _is_random(call, script) or _callee_draws(call, script, scope, frozenset())
-        for call in walk_scope(nodes)
-        if isinstance(call, ast.Call)
+        _iterates_loader(node, script, scope)
+        or (
+            isinstance(node, ast.Call)
+            and (_is_random(node, script) or _callee_draws(node, script, scope, frozenset()))
+        )
+        for node in walk_scope(nodes)
     )
+
+
+def _iterates_loader(node: ast.AST, script: Script, scope: Scope) -> bool:
+    """A loader draws its base seed, and its order where it shuffles, when it is iterated."""
+    match node:
+        case ast.For(iter=iterable) | ast.comprehension(iter=iterable):
+            return script.roles.of(iterable, scope) is Role.LOADER
+        case ast.Call(func=ast.Name(id="iter" | "next" | "enumerate" | "list" | "tuple" | "zip"), args=args):
+            return any(script.roles.of(a, scope) is Role.LOADER for a in args)
+    return False
 
 
 def _is_random(call: ast.Call, script: Script) -> bool:

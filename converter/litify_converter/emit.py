@@ -165,7 +165,10 @@ class Emitter:
             return {}
         first = next(i.statement for i in init.items if isinstance(i, Moved))
         node = self.script.cst_of[first]
-        return {id(node): with_comments(statements(self._instance_text()), node.leading_lines)}
+        blank = [
+            line for line in node.leading_lines if line.comment is None
+        ]  # the comments went with the model
+        return {id(node): with_comments(statements(self._instance_text()), blank)}
 
     def _instance_text(self) -> str:
         return f"{self.instance} = {self.plan.class_name}({self.arguments()})"
@@ -253,8 +256,18 @@ class Emitter:
         name_text: Callable[[str], str | None],
         field_text: Callable[[str, str], str | None],
         in_hook: bool = False,
+        at_epoch_end: bool = False,
     ) -> str:
-        rewriter = Rewriter(scope, self.script.roles, name_text, field_text, {}, in_hook, self.batch_names)
+        rewriter = Rewriter(
+            scope,
+            self.script.roles,
+            name_text,
+            field_text,
+            {},
+            in_hook,
+            self.batch_names,
+            expressions=self.plan.expressions if at_epoch_end else None,
+        )
         node = cst.parse_expression(ast.unparse(expression))
         made = node.visit(rewriter)
         assert isinstance(made, cst.BaseExpression)
@@ -268,8 +281,7 @@ class Emitter:
     def emit_data_class(self) -> Statements:
         """The DataModule; `self` is the emitter of the plan's data half."""
         first = ["super().__init__()"]
-        if self.homes.parameters:
-            first.append("self.save_hyperparameters()")
+        first += self._save_hyperparameters()
         first += [f"self.{attribute} = {parameter}" for attribute, parameter in self.homes.attributes.items()]
         init = Hook("__init__", [], tuple(self._signature()), first)
         hooks = ([init] if self.homes.parameters else []) + list(self.plan.hooks.values())
@@ -285,16 +297,20 @@ class Emitter:
     def _init(self) -> cst.FunctionDef | None:
         homes = self.homes
         first = ["super().__init__()"]
-        if homes.fields or self.plan.style_hyperparameters:
-            plain = [p for p in homes.parameters if p in homes.attributes.values()]
-            ignore = f"ignore={plain!r}" if plain else ""
-            first.append(f"self.save_hyperparameters({ignore})")
+        first += self._save_hyperparameters()
         if not self.plan.automatic:
             first.append("self.automatic_optimization = False")
         first += [f"self.{attribute} = {parameter}" for attribute, parameter in homes.attributes.items()]
         items = self.plan.hooks["__init__"].items if "__init__" in self.plan.hooks else []
         hook = Hook("__init__", items, tuple(self._signature()), first)
         return self._hook(hook)
+
+    def _save_hyperparameters(self) -> list[str]:
+        """Arguments that are plain values are saved; objects that the set-up made are not."""
+        plain = [p for p in self.homes.parameters if p in self.homes.attributes.values()]
+        if len(plain) == len(self.homes.parameters):
+            return []
+        return [f"self.save_hyperparameters({f'ignore={plain!r}' if plain else ''})"]
 
     def _signature(self) -> list[str]:
         """The parameters of `__init__`; those that the command line sets carry its types and defaults."""
@@ -372,7 +388,8 @@ class Emitter:
             case Moved(scope, statement):
                 if statement in self.plan.dropped:
                     return []
-                return self._moved(self.script.cst_of[statement], scope, hook)
+                made = self._moved(self.script.cst_of[statement], scope, hook)
+                return [*made, *self._kept_definitions(statement, scope)]
             case New(scope, text, origin):
                 made = [s for one in statements(text) for s in self._moved(one, scope, hook)]
                 leading = comments_of(self.script.cst_of[origin]) if origin is not None else ()
@@ -383,6 +400,17 @@ class Emitter:
                 target = self.hook_text(item.target_scope, item.target, hook)
                 value = self.hook_text(item.value_scope, item.value, hook)
                 return [] if target == value else statements(f"{target} = {value}")
+
+    def _kept_definitions(self, statement: ast.stmt, scope: Scope) -> Statements:
+        """A function, class or module that another hook needs too: its name can't be an attribute where it is made."""
+        if not isinstance(statement, Function | ast.ClassDef | ast.Import | ast.ImportFrom):
+            return []
+        lines = []
+        for name in sorted(bound([statement])):
+            variable = self.variables.of(name, scope)
+            if variable is not None and self.homes.home.get(variable) is Home.ATTRIBUTE:
+                lines.append(f"{self.homes.text[variable]} = {name}")
+        return statements("\n".join(lines))
 
     def _moved(self, node: cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
         name_text, field_text = self._hook_names(scope, hook)
@@ -402,7 +430,10 @@ class Emitter:
     def hook_text(self, scope: Scope, expression: ast.expr, hook: Hook) -> str:
         """An expression of the script as it is spelled in a hook."""
         name_text, field_text = self._hook_names(scope, hook)
-        return self._rewrite_expression(scope, expression, name_text, field_text, in_hook=True)
+        at_end = hook.name.endswith("epoch_end")
+        return self._rewrite_expression(
+            scope, expression, name_text, field_text, in_hook=True, at_epoch_end=at_end
+        )
 
     def _hook_names(
         self, scope: Scope, hook: Hook

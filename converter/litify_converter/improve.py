@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litify_converter.idioms.automatic import AutomaticOptimization
 from litify_converter.idioms.base import Unproven
+from litify_converter.idioms.batch_moves import BatchMoves
 from litify_converter.idioms.build import BuildInModule
 from litify_converter.idioms.data_module import DataModule
 from litify_converter.idioms.epoch_break import EpochBreak
@@ -22,6 +23,7 @@ IDIOMS = (
     AutomaticOptimization(),
     ReturnedScheduler(),
     ProgressPrint(),
+    BatchMoves(),
     EpochMetrics(),
     LogLoss(),
     MainFunction(),

@@ -191,7 +191,6 @@ class Plan:
     schedulers: list[Variable] = field(default_factory=list)
     returned_schedulers: list[Variable] = field(default_factory=list)  # the Trainer steps them
     eval_loops: list[BatchLoop] = field(default_factory=list)
-    style_hyperparameters: bool = False  # __init__ saves its arguments
     data_hooks: dict[str, Hook] = field(default_factory=dict)  # of the DataModule
     of_data: bool = False  # the plan of a DataModule
     data_name: str = ""  # the DataModule's instance in the entry

@@ -35,4 +35,6 @@ class Peel:
             elif name not in PROGRESS:
                 break
             iterable = iterable.args[0]
+        if isinstance(start, ast.Constant) and start.value == 0:
+            start = None
         return iterable, enumerated, start

@@ -220,6 +220,17 @@ class Rewriter(cst.CSTTransformer):
                 return cst.Name(text, lpar=updated_node.lpar, rpar=updated_node.rpar)
         return updated_node
 
+    def leave_FormattedStringExpression(
+        self, original_node: cst.FormattedStringExpression, updated_node: cst.FormattedStringExpression
+    ) -> cst.FormattedStringExpression | cst.FlattenSentinel[cst.BaseFormattedStringContent]:
+        """`{step=}` shows the script's own spelling, whatever the name is now."""
+        if original_node.equal is None or original_node.expression.deep_equals(updated_node.expression):
+            return updated_node
+        shown = cst.FormattedStringText(f"{_text(original_node.expression)}=")
+        plain = updated_node.conversion is None and updated_node.format_spec is None
+        value = updated_node.with_changes(equal=None, conversion="r" if plain else updated_node.conversion)
+        return cst.FlattenSentinel([shown, value])
+
     # -- calls -----------------------------------------------------------------------------------------------------
 
     def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
@@ -269,7 +280,7 @@ class Rewriter(cst.CSTTransformer):
         if not (self.in_hook and isinstance(call, ast.Call) and is_device_move(call, self.roles, self.scope)):
             return updated
         assert isinstance(call.func, ast.Attribute)
-        if _root(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (
+        if root_name(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (
             Role.MODEL,
             Role.CRITERION,
         ):
@@ -294,7 +305,7 @@ def without_download(call: cst.Call) -> cst.Call:
     return call.with_changes(args=kept)
 
 
-def _root(node: ast.expr) -> str | None:
+def root_name(node: ast.expr) -> str | None:
     """The name that a chain of attributes, method calls and subscripts starts from."""
     while True:
         match node:

@@ -43,7 +43,8 @@ class Variables:
     def locals_of(self, scope: Scope) -> set[str]:
         if scope not in self._locals:
             if isinstance(scope, ast.Module):
-                self._locals[scope] = bound(scope.body) - self._static
+                shared = {n for node in ast.walk(scope) if isinstance(node, ast.Global) for n in node.names}
+                self._locals[scope] = (bound(scope.body) | shared) - self._static
             else:
                 self._locals[scope] = function_locals(scope)
         return self._locals[scope]

@@ -144,6 +144,34 @@ def test_two_processes_take_the_steps_of_one(tmp_path: Path, kind: str) -> None:
         assert [path.name for path in (tmp_path / "two" / "lightning_logs").iterdir()] == ["version_0"]
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts threads in /proc")
+def test_no_thread_of_the_process_group_outlives_it(tmp_path: Path) -> None:
+    """A process that ended with one still running was aborted, now and then, after all its work was done."""
+    script = tmp_path / "train.py"
+    threads = """
+from litify.strategies.ddp import leave_group
+leave_group()
+print([name for task in os.listdir("/proc/self/task") if "gloo" in (name := open(f"/proc/self/task/{task}/comm").read())])
+"""
+    script.write_text(SCRIPT + threads)
+    command = [
+        sys.executable,
+        "-m",
+        "litify",
+        "run",
+        script,
+        "--strategy",
+        "ddp",
+        "--accelerator",
+        "cpu",
+        "--",
+        tmp_path,
+        8,
+    ]
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
+    assert result.stdout.splitlines()[-1:] == ["[]"], result.stderr
+
+
 def test_the_converted_digits_script_trains_in_two_processes(tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "fixtures" / "digits" / "train_lit.py"
     command = [sys.executable, "-m", "litify", "run", script, "--devices", 2, "--accelerator", "cpu"]

@@ -47,7 +47,6 @@ class BuildInModule(Idiom):
         plan.moved_setup |= set(models.values())
         plan.moved_setup |= set(drops)
         plan.dropped |= dict.fromkeys(drops, "the Trainer moves the model to its device")
-        plan.style_hyperparameters = True
         makers.check_arguments(plan, min(s.lineno for s in models.values()))
         return True
 

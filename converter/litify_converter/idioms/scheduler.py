@@ -48,6 +48,12 @@ class ReturnedScheduler(Idiom):
         if name != "on_train_epoch_end":
             raise Unproven("the schedule is not stepped at the end of the epoch", item.statement)
         self._check_nobody_reads(script, plan, item)
+        for other in plan.hooks[name].items[: plan.hooks[name].items.index(item)]:
+            if any(
+                isinstance(n, ast.Continue | ast.Break | ast.Return)
+                for n in walk_scope(code_of(other, plan)[1])
+            ):
+                raise Unproven("an epoch may end before the schedule is stepped", item.statement)
         plan.hooks[name].items.remove(item)
         if not plan.hooks[name].items:
             del plan.hooks[name]

@@ -50,7 +50,7 @@ HARDWARE = {
     "gpu": (("cuda", "mps"), "GPU(s) that torch can use"),
     "cuda": (("cuda",), "CUDA GPU(s) that torch can use"),
     "mps": (("mps",), "Apple GPU(s) that torch can use"),
-    "tpu": (("tpu",), "TPU core(s); take all of them, or 1"),
+    "tpu": (("tpu",), "TPU core(s) that torch_xla can use; take all of them, or 1"),
 }
 
 

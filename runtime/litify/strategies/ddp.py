@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -117,6 +118,8 @@ class DDPStrategy(Strategy):
         super().setup_environment()
         if dist.is_initialized():
             return
+        # Optimizers import this. Imported while a group exists, it keeps that group until the process ends (torch 2.13).
+        import_module("torch._dynamo")
         backend = self.process_group_backend or self.accelerator.process_group_backend
         hook = sys.excepthook
         if launch.world() is None:  # strategy="ddp" for one process: a group of one, found nowhere
@@ -127,7 +130,7 @@ class DDPStrategy(Strategy):
             hook is launch.report_failure
         ):  # torch has put "[rank1]: " before each line of it; it names the rank itself
             sys.excepthook = hook
-        atexit.register(_leave_group)
+        atexit.register(leave_group)
 
     def setup_module(self, module: LightningModule, training: bool) -> None:
         super().setup_module(module, training)
@@ -148,10 +151,26 @@ class DDPStrategy(Strategy):
         if name != "training_step":
             return step
         if self._wrapped is not None:
-            return _explaining(self._wrapped)
+            return self._wrapped_step
         if self._manual and self.world_size > 1:
             return self._with_common_buffers(step)
         return step
+
+    def _wrapped_step(self, *args: Any, **kwargs: Any) -> Any:
+        """The step through DistributedDataParallel; its error on parameters without gradient told in the Trainer's words.
+
+        Looks the wrapper up, as a loop that kept it would keep the process group past `teardown`.
+        """
+        assert self._wrapped is not None
+        try:
+            return self._wrapped(*args, **kwargs)
+        except RuntimeError as error:
+            if "Expected to have finished reduction" not in str(error):
+                raise
+            raise MisconfigurationException(
+                "some parameters got no gradient in the last step, which the other processes wait for: pass "
+                "Trainer(strategy='ddp_find_unused_parameters_true'), or freeze them with requires_grad_(False)"
+            ) from error
 
     def _with_common_buffers(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """The step with rank 0's buffers (running statistics) in every process, as DistributedDataParallel has it."""
@@ -250,23 +269,6 @@ class TrainingStep(nn.Module):
         return self.module.training_step(*args, **kwargs)
 
 
-def _explaining(wrapped: DistributedDataParallel) -> Callable[..., Any]:
-    """The wrapped step; its error on parameters without gradient told in the Trainer's words."""
-
-    def step(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return wrapped(*args, **kwargs)
-        except RuntimeError as error:
-            if "Expected to have finished reduction" not in str(error):
-                raise
-            raise MisconfigurationException(
-                "some parameters got no gradient in the last step, which the other processes wait for: pass "
-                "Trainer(strategy='ddp_find_unused_parameters_true'), or freeze them with requires_grad_(False)"
-            ) from error
-
-    return step
-
-
 def average_gradients(parameters: Iterable[nn.Parameter], device: torch.device) -> None:
     """Replace each gradient by its mean over all processes, in one message per type of number.
 
@@ -311,7 +313,10 @@ def _spread(flat: Tensor, parts: list[Tensor]) -> None:
         part.copy_(values.view_as(part))
 
 
-def _leave_group() -> None:
-    """At the end of the process. After a failure the peers are gone or stuck: waiting for them would hide the error."""
+def leave_group() -> None:
+    """Leave the other processes, at the end of this one: gloo aborts a process that ends while its threads still run.
+
+    Not after a failure. Then the peers are gone or stuck, and waiting for them would hide the error.
+    """
     if dist.is_initialized() and not hasattr(sys, "last_value") and not launch.failed:
         dist.destroy_process_group()
