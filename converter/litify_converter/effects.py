@@ -22,6 +22,12 @@ RANDOM_METHODS = {
 }  # fmt: skip
 # What changes with an optimizer step, or changes it.
 TRAINED = (Role.MODEL, Role.OPTIMIZER, Role.SCHEDULER, Role.SCALER)
+# Methods that give parts of a model rather than what it computes.
+PARTS = {
+    "parameters", "named_parameters", "state_dict", "modules", "named_modules", "children", "named_children", "buffers",
+    "named_buffers", "values", "items", "keys", "get_parameter", "get_submodule", "detach", "view", "to", "cuda", "cpu",
+    "train", "eval", "float", "double", "half", "data_ptr", "module",
+}  # fmt: skip
 # Calls that only look at their arguments.
 LOOKING = {
     "print", "len", "float", "int", "str", "round", "min", "max", "sum", "abs", "format", "range", "zip", "enumerate", "list",
@@ -86,37 +92,114 @@ def only_looks(statement: ast.stmt, script: Script, scope: Scope) -> bool:
     """
     if draws_random(statement, script, scope):
         return False
+    trained = trained_names(script, scope)
     for node in walk_scope(statement):
         match node:
             case ast.Break() | ast.Continue() | ast.Return() | ast.Raise() | ast.Delete() | ast.Global():
                 return False
-            case ast.Attribute(attr="grad" | "parameters" | "named_parameters" | "state_dict"):
+            case ast.Attribute(attr="grad"):
                 return False
+            case ast.Call(func=ast.Attribute(attr=attr)) if attr.endswith("_") and not attr.endswith("__"):
+                return False  # in place
             case ast.Call() if not _looking_call(node, script, scope):
                 return False
-    return True
+    rates = {
+        id(n) for node in walk_scope(statement) if _reads_rate(node, script, scope) for n in ast.walk(node)
+    }
+    return not any(
+        isinstance(node, ast.Name | ast.Attribute) and dotted(node) in trained and id(node) not in rates
+        for node in walk_scope(statement)
+    )
+
+
+def trained_names(script: Script, scope: Scope) -> set[str]:
+    """Names of a scope that stand for something an optimizer step changes: models, optimizers, and parts of them.
+
+    `w = net[0].weight` and `params = list(net.parameters())` count; what a model computes (`out = net(x)`) does not.
+    """
+    names = {d for d in _dotted_names(script, scope) if _is_trained(d, script, scope)}
+    while True:
+        grown = {
+            target.id
+            for node in walk_scope(scope.body)
+            if isinstance(node, ast.Assign) and _holds_part(node.value, names)
+            for one in node.targets
+            for target in ast.walk(one)
+            if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
+        } - names
+        if not grown:
+            return names
+        names |= grown
+
+
+def _dotted_names(script: Script, scope: Scope) -> set[str]:
+    return {
+        d for node in ast.walk(scope) if isinstance(node, ast.Name | ast.Attribute) and (d := dotted(node))
+    }
+
+
+def _is_trained(name: str, script: Script, scope: Scope) -> bool:
+    return script.roles.of(ast.parse(name, mode="eval").body, scope) in TRAINED
+
+
+def _holds_part(value: ast.expr, names: set[str]) -> bool:
+    """Whether a value is, or is made of, parts of something trained, rather than what calling it computes."""
+    match value:
+        case ast.Name() | ast.Attribute() if dotted(value) in names:
+            return True
+        case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Starred(value=inner):
+            return _holds_part(inner, names)
+        case ast.Call(func=ast.Attribute(value=inner, attr=attr)) if attr in PARTS:
+            return _holds_part(inner, names)
+        case ast.Call(func=ast.Name(id="list" | "tuple" | "filter" | "dict" | "sorted"), args=args):
+            return any(_holds_part(a, names) for a in args)
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return any(_holds_part(e, names) for e in elements)
+        case ast.BinOp(left=left, right=right):
+            return _holds_part(left, names) or _holds_part(right, names)
+        case ast.ListComp(generators=generators) | ast.GeneratorExp(generators=generators):
+            return any(_holds_part(g.iter, names) for g in generators)
+        case ast.IfExp(body=body, orelse=orelse):
+            return _holds_part(body, names) or _holds_part(orelse, names)
+    return False
+
+
+def _reads_rate(node: ast.AST, script: Script, scope: Scope) -> bool:
+    """`optimizer.param_groups[0]["lr"]` and `scheduler.get_last_lr()`, read: a step does not change them."""
+    match node:
+        case ast.Subscript(
+            value=ast.Subscript(value=ast.Attribute(value=owner, attr="param_groups")), ctx=ast.Load()
+        ):
+            return script.roles.of(owner, scope) is Role.OPTIMIZER
+        case ast.Call(func=ast.Attribute(value=owner, attr="get_last_lr" | "get_lr")):
+            return script.roles.of(owner, scope) is Role.SCHEDULER
+    return False
 
 
 def _looking_call(call: ast.Call, script: Script, scope: Scope) -> bool:
     name = script.imports.resolve(call.func) or dotted(call.func) or ""
-    if name in LOOKING:
+    if name in LOOKING or _reads_rate(call, script, scope):
         return True
-    roles = script.roles
-    values: list[ast.expr] = [*call.args, *(k.value for k in call.keywords)]
     if isinstance(call.func, ast.Attribute) and script.imports.resolve(call.func) is None:
         if call.func.attr in ("backward", "step", "zero_grad", "train", "eval", "unscale_"):
             return False
-        values.append(call.func.value)
-    if any(roles.of(v, scope) in TRAINED for v in values):
-        return False
-    if roles.of(call.func, scope) in TRAINED:
-        return False
-    function = roles.callee(call, scope)
-    if function is not None:
-        outer = roles.outer.get(function)
-        home: Scope = outer if isinstance(outer, ast.Module | Function) else script.tree
-        return not any(roles.of(ast.Name(n, ast.Load()), home) in TRAINED for n in free(function))
-    return True
+    function = script.roles.callee(call, scope)
+    return function is None or not _reaches_trained(function, script, frozenset())
+
+
+def _reaches_trained(function: Function, script: Script, seen: frozenset[Function]) -> bool:
+    """Whether a function reads something trained from outside of it, itself or through functions it calls."""
+    outer = script.roles.outer.get(function)
+    home: Scope = outer if isinstance(outer, ast.Module | Function) else script.tree
+    if free(function) & trained_names(script, home) or any(
+        d.startswith("self.") for d in trained_names(script, function)
+    ):
+        return True
+    return any(
+        callee not in seen and _reaches_trained(callee, script, seen | {function})
+        for node in walk_scope(function.body)
+        if isinstance(node, ast.Call) and (callee := script.roles.callee(node, function)) is not None
+    )
 
 
 def is_call_of(statement: ast.stmt, attribute: str) -> ast.Call | None:

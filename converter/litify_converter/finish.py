@@ -25,6 +25,7 @@ def finish(text: str, script: Script) -> str:
     """
     try:
         tree = ast.parse(text)
+        compile(text, "result", "exec", dont_inherit=True)
     except SyntaxError as error:
         raise SelfCheckFailed(
             f"the result does not parse: {error.msg} (line {error.lineno} of the result)"

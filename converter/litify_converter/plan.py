@@ -195,7 +195,7 @@ def leave_loops(plan: Plan) -> None:
     ):
         for item in plan.hooks[name].items if name in plan.hooks else []:
             if isinstance(item, Moved):
-                for jump in _jumps(item.statement):
+                for jump in jumps(item.statement):
                     if jump in plan.dropped:
                         continue
                     if name == "on_train_epoch_start":
@@ -243,7 +243,7 @@ def _end_epoch_early(plan: Plan) -> None:
     )
 
 
-def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
+def jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
     """`break` and `continue` that leave the statement: not those of loops inside it."""
     if isinstance(statement, ast.Break | ast.Continue):
         return [statement]
@@ -255,7 +255,7 @@ def _jumps(statement: ast.stmt) -> list[ast.Break | ast.Continue]:
     blocks += [h.body for h in getattr(statement, "handlers", [])] + [
         c.body for c in getattr(statement, "cases", [])
     ]
-    return [jump for block in blocks for inner in block for jump in _jumps(inner)]
+    return [jump for block in blocks for inner in block for jump in jumps(inner)]
 
 
 def configure_optimizers(plan: Plan) -> Hook:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from litify.commands import run as command
 from litify.discover import read
 
@@ -110,6 +111,7 @@ def test_more_gpus_than_there_are_is_refused_with_their_number(script: Path) -> 
 def test_missing_torch_names_the_extra(script: Path, tmp_path: Path) -> None:
     """An interpreter that sees litify and click, and nothing else of the environment."""
     import click
+
     import litify
 
     bare = tmp_path / "bare"

@@ -6,8 +6,6 @@ from itertools import chain
 
 import pytest
 import torch
-from litify.errors import MisconfigurationException
-from litify.strategies.sampling import shard
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -17,6 +15,9 @@ from torch.utils.data import (
     SubsetRandomSampler,
     WeightedRandomSampler,
 )
+
+from litify.errors import MisconfigurationException
+from litify.strategies.sampling import shard
 
 
 def parts(

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from litify import flags, launch
 
 # A script whose Trainer asks for processes itself; what it does beyond is set by its arguments.

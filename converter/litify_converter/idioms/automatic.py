@@ -6,9 +6,10 @@ import ast
 from dataclasses import dataclass
 
 from litify_converter.effects import is_call_of, only_looks
-from litify_converter.idioms.base import Idiom, Unproven, code_of
-from litify_converter.ir import Item, Moved, New, Note, Plan
+from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
+from litify_converter.ir import Item, Moved, New, Note, Plan, Scope
 from litify_converter.read import Script
+from litify_converter.variables import Variables
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import bound, walk_scope
@@ -39,7 +40,7 @@ class AutomaticOptimization(Idiom):
             raise Unproven(
                 "there is more than one optimizer" if plan.optimizers else "no optimizer was found"
             )
-        found = _find(script, items)
+        found = _find(script, plan, items)
         _check(script, plan, found)
         if found.clip is not None:
             _clip(script, plan, items[found.clip])
@@ -65,7 +66,46 @@ class AutomaticOptimization(Idiom):
         return True
 
 
-def _find(script: Script, items: list[Item]) -> _Step:
+def _check_zero_grad(script: Script, plan: Plan, item: Item) -> None:
+    """The Trainer zeroes what the optimizer holds, by setting it to None."""
+    assert isinstance(item, Moved)
+    call = is_call_of(item.statement, "zero_grad")
+    assert call is not None and isinstance(call.func, ast.Attribute)
+    if any(not (k.arg == "set_to_none" and _is_true(k.value)) for k in call.keywords) or call.args:
+        raise Unproven("zero_grad() is called with arguments", call)
+    if script.roles.of(call.func.value, item.scope) is Role.MODEL and not _is_all(
+        script, plan, call.func.value, item
+    ):
+        raise Unproven("zero_grad() of a model that is not exactly what the optimizer holds", call)
+
+
+def _is_true(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is True
+
+
+def _is_all(script: Script, plan: Plan, model: ast.expr, item: Moved) -> bool:
+    """Whether the optimizer was made as `Optimizer(model.parameters(), ...)` of this very model."""
+    variables = Variables(script, [i for _, i in hook_items(plan)])
+    for scope in dict.fromkeys(
+        [script.tree, plan.nest.entry, *script.roles.functions.values(), *script.roles.owner]
+    ):
+        for node in walk_scope(scope.body):
+            if isinstance(node, ast.Call) and script.roles.of(node, scope) is Role.OPTIMIZER and node.args:
+                match node.args[0]:
+                    case ast.Call(func=ast.Attribute(value=owner, attr="parameters"), args=[], keywords=[]):
+                        return _same(variables, owner, scope, model, item.scope)
+                return False
+    return False
+
+
+def _same(variables: Variables, left: ast.expr, scope: Scope, right: ast.expr, other: Scope) -> bool:
+    """Whether two expressions in two scopes name the same object."""
+    if isinstance(left, ast.Name) and isinstance(right, ast.Name):
+        return variables.of(left.id, scope) == variables.of(right.id, other)
+    return dotted(left) is not None and dotted(left) == dotted(right)
+
+
+def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
     zero, backward, step, clip = [], [], [], []
     for at, item in enumerate(items):
         if not isinstance(item, Moved):
@@ -80,6 +120,8 @@ def _find(script: Script, items: list[Item]) -> _Step:
             step.append(at)
         elif _clip_call(script, item.statement) is not None:
             clip.append(at)
+    for at in zero:
+        _check_zero_grad(script, plan, items[at])
     if len(backward) != 1 or len(step) != 1 or not zero or len(clip) > 1:
         raise Unproven("not exactly one zero_grad(), backward() and step() for each batch")
     item = items[backward[0]]
@@ -158,12 +200,12 @@ def _clip(script: Script, plan: Plan, item: Item) -> None:
         raise Unproven("gradient clipping with further arguments", call)
     limit = call.args[1] if len(call.args) == 2 else next(iter(values.values()), None)
     match call.args[0] if call.args else None:
-        case ast.Call(func=ast.Attribute(value=model, attr="parameters")) if (
-            script.roles.of(model, item.scope) is Role.MODEL and dotted(model) is not None
+        case ast.Call(func=ast.Attribute(value=model, attr="parameters")) if _is_all(
+            script, plan, model, item
         ):
             pass
         case _:
-            raise Unproven("gradient clipping of something else than a model's parameters", call)
+            raise Unproven("gradient clipping of something else than exactly what the optimizer holds", call)
     models = {dotted(n.func.value) for n in ast.walk(script.tree) if isinstance(n, ast.Call)
               and isinstance(n.func, ast.Attribute) and n.func.attr == "parameters"}  # fmt: skip
     if len(models) != 1:

@@ -10,7 +10,7 @@ from litify_converter.idioms.base import Idiom, Unproven, body_without_docstring
 from litify_converter.idioms.epoch_break import first_batch_break, limit
 from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, Note, Plan, Scope, Variable
 from litify_converter.iterables import Peel
-from litify_converter.plan import receive
+from litify_converter.plan import jumps, receive
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_converter.written_out import take_arguments, take_result
@@ -51,6 +51,8 @@ class Evaluation(Idiom):
         eval_call = next(i for i in found.before if isinstance(i, Moved) and is_call_of(i.statement, "eval"))
         body: list[Item] = [*receive(loop), *(Moved(found.scope, s) for s in found.loop.body)]
         index = loop.index if loop.index_start is None else None
+        if any(isinstance(j, ast.Continue) for s in found.loop.body for j in jumps(s)):
+            raise Unproven("the evaluation skips batches", found.loop)
         stop = first_batch_break(script, body, found.scope, index)
         if stop is not None:
             plan.dropped[stop[0]] = "the Trainer limits the batches"

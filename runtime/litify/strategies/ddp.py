@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -125,7 +126,11 @@ class DDPStrategy(Strategy):
         if launch.world() is None:  # strategy="ddp" for one process: a group of one, found nowhere
             dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
         else:
-            dist.init_process_group(backend, timeout=self.timeout)
+            store, rank, size = next(dist.rendezvous("env://", timeout=self.timeout))  # type: ignore[no-untyped-call]
+            # Workers that the elastic agent started anew find the store with what the failed ones wrote (torch 2.13), and
+            # would wait for processes that are gone.
+            store = dist.PrefixStore("restart_" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=self.timeout)
         if (
             hook is launch.report_failure
         ):  # torch has put "[rank1]: " before each line of it; it names the rank itself
