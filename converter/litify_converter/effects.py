@@ -180,9 +180,12 @@ def _looking_call(call: ast.Call, script: Script, scope: Scope) -> bool:
     name = script.imports.resolve(call.func) or dotted(call.func) or ""
     if name in LOOKING or _reads_rate(call, script, scope):
         return True
-    if isinstance(call.func, ast.Attribute) and script.imports.resolve(call.func) is None:
-        if call.func.attr in ("backward", "step", "zero_grad", "train", "eval", "unscale_"):
-            return False
+    method = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if (
+        method in ("backward", "step", "zero_grad", "train", "eval")
+        and script.imports.resolve(call.func) is None
+    ):
+        return False
     function = script.roles.callee(call, scope)
     return function is None or not _reaches_trained(function, script, frozenset())
 

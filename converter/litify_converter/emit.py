@@ -119,9 +119,22 @@ class Emitter:
             lambda name, field: None,
             edits,
             in_hook=False,
+            interrupted=self._interrupt_handlers(),
             own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
         )
         return rewritten(node, rewriter)
+
+    def _interrupt_handlers(self) -> frozenset[int]:
+        """The `except KeyboardInterrupt` handlers around the loop."""
+        outer = self.plan.nest.outer
+        found = set()
+        for node in ast.walk(self.plan.nest.entry):
+            if isinstance(node, ast.Try) and any(n is outer for s in node.body for n in ast.walk(s)):
+                theirs = cst.ensure_type(self.script.cst_of[node], cst.Try).handlers
+                for ours, handler in zip(node.handlers, theirs, strict=True):
+                    if isinstance(ours.type, ast.Name) and ours.type.id == "KeyboardInterrupt":
+                        found.add(id(handler))
+        return frozenset(found)
 
     def _holds(self, function: Function) -> bool:
         """Whether the entry is a function defined inside this one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import warnings
 from pathlib import Path
 
 import black
@@ -25,7 +26,9 @@ def finish(text: str, script: Script) -> str:
     """
     try:
         tree = ast.parse(text)
-        compile(text, "result", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the script's own affair
+            compile(text, "result", "exec", dont_inherit=True)
     except SyntaxError as error:
         raise SelfCheckFailed(
             f"the result does not parse: {error.msg} (line {error.lineno} of the result)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from litify_converter.effects import draws_random
 from litify_converter.ir import (
     BatchLoop,
     Bind,
@@ -20,7 +21,7 @@ from litify_converter.ir import (
     Variable,
 )
 from litify_converter.read import Script
-from litify_converter.refusals import ControlFlow, LoopShape
+from litify_converter.refusals import ControlFlow, LoopShape, RandomOrder
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Variables
 from litify_linter.reading.roles import Role
@@ -39,6 +40,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         script, nest, Role.SCHEDULER
     )
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
+    _check_random_order(script, nest)
     fresh = _check_source(script, nest, [*start, *step, *end])
     hooks = {
         "on_train_epoch_start": Hook("on_train_epoch_start", start),
@@ -154,6 +156,23 @@ def receive(batches: BatchLoop) -> list[Item]:
     if batches.target is not None:
         items.append(New(batches.scope, f"{ast.unparse(batches.target)} = BATCH__"))
     return items
+
+
+def _check_random_order(script: Script, nest: Nest) -> None:
+    """In the first epoch the Trainer iterates the loader before the epoch's start: random draws must not stand there."""
+    if (
+        script.roles.of(nest.batches.source, nest.batches.scope) is not Role.LOADER
+        if nest.batches.source
+        else True
+    ):
+        return
+    if nest.epochs.statement is None:
+        return
+    for item in nest.start:
+        if isinstance(item, Moved) and draws_random(item.statement, script, item.scope):
+            raise RandomOrder(
+                "random numbers are drawn at the start of the epoch, before the loader", item.statement
+            )
 
 
 def _check_source(script: Script, nest: Nest, items: list[Item]) -> ast.expr | None:

@@ -36,6 +36,7 @@ class Rewriter(cst.CSTTransformer):
         own: cst.CSTNode | None = None,
         expressions: Mapping[str, str] | None = None,
         of_data: bool = False,
+        interrupted: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -49,13 +50,24 @@ class Rewriter(cst.CSTTransformer):
         self.expressions = (
             expressions or {}
         )  # binary operation, as ast prints it -> the name that stands for it
+        self.interrupted = interrupted  # ids of `except KeyboardInterrupt` around the loop
         self.of_data = of_data  # statements of a DataModule, where prepare_data downloads
         self._shadowed: list[set[str]] = []
+        self._outside: dict[int, set[str]] = (
+            {}
+        )  # first iterable of a comprehension -> what its own names hide
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
 
     # -- statements ------------------------------------------------------------------------------------------------
 
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if id(node) in self._outside:  # evaluated before the comprehension's own names exist
+            self._outside[id(node)] = self._shadowed.pop()
+        return super().on_visit(node)
+
     def on_leave(self, original_node, updated_node):  # type: ignore[no-untyped-def]
+        if id(original_node) in self._outside:
+            self._shadowed.append(self._outside.pop(id(original_node)))
         if id(original_node) in self.edits:
             return cst.FlattenSentinel(self.edits[id(original_node)])
         return super().on_leave(original_node, updated_node)
@@ -86,6 +98,8 @@ class Rewriter(cst.CSTTransformer):
     # -- scopes inside the statement -------------------------------------------------------------------------------
 
     def _enter(self, node: cst.CSTNode) -> None:
+        if isinstance(node, cst.ListComp | cst.SetComp | cst.DictComp | cst.GeneratorExp):
+            self._outside[id(node.for_in.iter)] = set()
         if node is self.own:
             self._shadowed.append(set())
             return
@@ -125,6 +139,7 @@ class Rewriter(cst.CSTTransformer):
         self._enter(node)
 
     def visit_GeneratorExp(self, node: cst.GeneratorExp) -> None:
+        self._outside[id(node.for_in.iter)] = set()
         self._shadowed.append(
             {
                 n.id
@@ -230,6 +245,14 @@ class Rewriter(cst.CSTTransformer):
         plain = updated_node.conversion is None and updated_node.format_spec is None
         value = updated_node.with_changes(equal=None, conversion="r" if plain else updated_node.conversion)
         return cst.FlattenSentinel([shown, value])
+
+    def leave_ExceptHandler(
+        self, original_node: cst.ExceptHandler, updated_node: cst.ExceptHandler
+    ) -> cst.ExceptHandler:
+        """Ctrl-C ends a Trainer with SystemExit, after it has kept a checkpoint: the handler still runs."""
+        if id(original_node) in self.interrupted:
+            return updated_node.with_changes(type=cst.parse_expression("(KeyboardInterrupt, SystemExit)"))
+        return updated_node
 
     # -- calls -----------------------------------------------------------------------------------------------------
 

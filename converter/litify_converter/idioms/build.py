@@ -8,7 +8,7 @@ from litify_converter.blocks import statements_of
 from litify_converter.effects import draws_random, is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
-from litify_converter.lifetimes import find_homes
+from litify_converter.lifetimes import Home, find_homes
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_linter.reading.imports import dotted
@@ -160,6 +160,10 @@ class _Makers:
 
     def check_arguments(self, plan: Plan, line: int) -> None:
         """What `__init__` takes must exist where the instance is made: where the first model was made, or at the end."""
+        homes = find_homes(self.script, plan)
+        early = homes.usages["__init__"].exposed | homes.usages["configure_optimizers"].exposed
+        if any(homes.home[v] is Home.LOADER for v in early):
+            raise Unproven("model, optimizer or schedule are made from a loader", self.plan.nest.outer)
         wanted = {
             n for v in find_homes(self.script, plan).parameters.values() if v is not None for n in read(v)
         }

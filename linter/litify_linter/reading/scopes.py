@@ -98,7 +98,15 @@ def _read(nodes: ast.AST | Iterable[ast.AST], inner: frozenset[str]) -> set[str]
             names |= _read(node.body, inner | frozenset(bound(node.body)))
         elif isinstance(node, COMPREHENSIONS):
             own = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
-            names |= _read(list(ast.iter_child_nodes(node)), inner | own)
+            first = node.generators[0].iter  # evaluated before the comprehension's own names exist
+            stack.append(first)
+            rest = [
+                n
+                for g in node.generators
+                for n in (g.target, *g.ifs, *([g.iter] if g.iter is not first else []))
+            ]
+            results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
+            names |= _read([*rest, *results], inner | own)
         else:
             stack.extend(ast.iter_child_nodes(node))
     return names

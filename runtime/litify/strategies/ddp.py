@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import HashStore, PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from litify import launch
@@ -119,21 +121,11 @@ class DDPStrategy(Strategy):
         super().setup_environment()
         if dist.is_initialized():
             return
-        # Optimizers import this. Imported while a group exists, it keeps that group until the process ends (torch 2.13).
-        import_module("torch._dynamo")
-        backend = self.process_group_backend or self.accelerator.process_group_backend
         hook = sys.excepthook
-        if launch.world() is None:  # strategy="ddp" for one process: a group of one, found nowhere
-            dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
-        else:
-            store, rank, size = next(dist.rendezvous("env://", timeout=self.timeout))  # type: ignore[no-untyped-call]
-            # Workers that the elastic agent started anew find the store with what the failed ones wrote (torch 2.13), and
-            # would wait for processes that are gone.
-            store = dist.PrefixStore("restart_" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=self.timeout)
+        join_group(self.process_group_backend or self.accelerator.process_group_backend, self.timeout)
         if (
             hook is launch.report_failure
-        ):  # torch has put "[rank1]: " before each line of it; it names the rank itself
+        ):  # it names the rank itself; torch would do so again before each line
             sys.excepthook = hook
         atexit.register(leave_group)
 
@@ -316,6 +308,20 @@ def _spread(flat: Tensor, parts: list[Tensor]) -> None:
     """Copy a flat tensor back over the tensors it was made from."""
     for part, values in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
         part.copy_(values.view_as(part))
+
+
+def join_group(backend: str, timeout: timedelta) -> None:
+    """Make the default process group of all workers, or one of this process alone where nobody launched it."""
+    # Optimizers import this. Imported while a group exists, it keeps that group until the process ends (torch 2.13).
+    import_module("torch._dynamo")
+    if launch.world() is None:
+        dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+        return
+    store, rank, size = next(rendezvous("env://", timeout=timeout))
+    # Workers that the elastic agent started anew find the store with what the failed ones wrote (torch 2.13), and would
+    # wait for processes that are gone.
+    store = PrefixStore("restart_" + os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
 
 
 def leave_group() -> None:
