@@ -110,6 +110,7 @@ class Nest:
     step: tuple[Item, ...]  # one batch
     end: tuple[Item, ...]  # from the last batch to the end of the epoch
     calls: tuple[Call, ...]  # functions written out, outermost first
+    bars: frozenset[str] = frozenset()  # names of progress bars
 
     def __str__(self) -> str:
         lines = [f"entry {scope_name(self.entry)}, line {self.outer.lineno}"]

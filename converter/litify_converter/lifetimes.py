@@ -182,6 +182,9 @@ class _HomeFinder:
                     if found is None:
                         return None
                     fields += [f for f in found if f not in fields]
+        epochs = self.nest.epochs
+        if epochs.first is not None:  # hooks count the epoch from it
+            fields += _fields([ast.Expr(epochs.first)], epochs.scope, variable, self.variables) or []
         for constant in self.variables.constant.values():
             found = _fields([ast.Expr(constant.value)], constant.value_scope, variable, self.variables)
             if found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from litify_converter.blocks import statements_of
 from litify_converter.effects import draws_random
 from litify_converter.ir import (
     BatchLoop,
@@ -23,9 +24,9 @@ from litify_converter.ir import (
 from litify_converter.read import Script
 from litify_converter.refusals import ControlFlow, LoopShape, RandomOrder
 from litify_converter.reserved import attribute_name
-from litify_converter.variables import Variables
+from litify_converter.variables import Variables, edited
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, parameters, walk_scope
+from litify_linter.reading.scopes import Function, parameters, read, walk_scope
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -49,6 +50,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     }
     plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
     plan.absorbed = [call.function for call in nest.calls]
+    _drop_bars(plan)
     plan.hooks["configure_optimizers"] = configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
     if fresh is not None:  # each epoch makes its batches anew, as the script does
@@ -156,6 +158,30 @@ def receive(batches: BatchLoop) -> list[Item]:
     if batches.target is not None:
         items.append(New(batches.scope, f"{ast.unparse(batches.target)} = BATCH__"))
     return items
+
+
+def _drop_bars(plan: Plan) -> None:
+    """Progress bars go, with every statement that only speaks to them: the Trainer has its own."""
+    bars = plan.nest.bars
+    if not bars:
+        return
+    moved = [i.statement for h in plan.hooks.values() for i in h.items if isinstance(i, Moved)]
+    for statement in statements_of(moved):
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) if name in bars:
+                plan.dropped[statement] = "the Trainer shows progress"
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))) if name in bars:
+                plan.dropped[statement] = "the Trainer shows progress"
+                plan.notes.append(
+                    Note("non-essential", statement.lineno, "the Trainer has a progress bar of its own")
+                )
+    for statement in moved:
+        for left in edited(statement, plan):
+            shared = read(left) & bars
+            if shared:
+                raise LoopShape(
+                    f"the progress bar `{min(shared)}` is used for more than showing progress", statement
+                )
 
 
 def _check_random_order(script: Script, nest: Nest) -> None:

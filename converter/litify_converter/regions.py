@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 
 from litify_converter.ir import BatchLoop, Call, EpochLoop, Item, Moved, Nest, Scope
-from litify_converter.iterables import PROGRESS, PROGRESS_RANGE, Peel
+from litify_converter.iterables import PROGRESS, PROGRESS_RANGE, Peel, progress_bars
 from litify_converter.read import Script
 from litify_converter.refusals import (
     AlreadyConverted,
@@ -100,13 +100,15 @@ class _Builder:
     def __init__(self, script: Script, ways: list[tuple[Turn, ...]]) -> None:
         self.script = script
         self.roles = script.roles
-        self.peel = Peel(script.imports)
         self.way = common(ways)
         outer = next((i for i, turn in enumerate(self.way) if isinstance(turn.statement, Loop)), None)
         if outer is None:
             raise SeveralLoops("the training loop is reached in more than one way", first_loop(ways[0]))
         self.outer_index = outer
         self.inner = self.way[self.outer_index :]
+        around = [s for turn in self.inner[1:] for s in (*turn.siblings, turn.statement)]
+        self.bars = progress_bars(around, script.imports)
+        self.peel = Peel(script.imports, self.bars)
 
     def build(self) -> Nest:
         for turn in self.way:
@@ -130,6 +132,7 @@ class _Builder:
             tuple(self.buckets["step"]),
             tuple(self.buckets["end"]),
             tuple(self.calls),
+            frozenset(self.bars),
         )
 
     # -- which loop is which ---------------------------------------------------------------------------------------

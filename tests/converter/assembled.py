@@ -101,9 +101,29 @@ class Choice:
         return " ".join(f"{name}={getattr(self, name)}" for name in names) or "plain"
 
 
+def possible(choice: Choice) -> Choice:
+    """The choice with what can't be written that way (a `break` in a function called for each batch) left out."""
+    if choice.place == "step-function" and choice.control in ("break-top", "break-end", "continue"):
+        choice = replace(choice, control="none")
+    if choice.place == "train-in-main" and choice.control in ("early-stop", "epoch-continue"):
+        choice = replace(choice, control="none")
+    if choice.place in ("train-in-main", "one-function") and choice.after == "loss":
+        choice = replace(choice, after="none")
+    if choice.step == "closure" and choice.state in ("hidden", "hidden-kept"):
+        choice = replace(choice, state="none")
+    if choice.source == "full" and choice.control in ("break-top", "break-end", "continue"):
+        choice = replace(choice, control="none")
+    if choice.epochs == "while" and choice.control == "epoch-continue":
+        choice = replace(choice, control="none")  # it would never end
+    if choice.place == "one-function" and choice.after == "epoch":
+        choice = replace(choice, after="none")
+    return choice
+
+
 def script(choice: Choice) -> str:
     """The script that a choice describes."""
     setup = _setup(choice)
+    choice = possible(choice)
     start, head, body, end = _epoch(choice)
     functions = _evaluation_function(choice) + _small_functions(choice)
     loop = _loop(choice, start, head, body, end, setup)
