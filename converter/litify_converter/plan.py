@@ -41,7 +41,6 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         script, nest, Role.SCHEDULER
     )
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
-    _check_random_order(script, nest)
     fresh = _check_source(script, nest, [*start, *step, *end])
     hooks = {
         "on_train_epoch_start": Hook("on_train_epoch_start", start),
@@ -51,6 +50,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
     plan.absorbed = [call.function for call in nest.calls]
     _drop_bars(plan)
+    _check_random_order(script, plan)
     plan.hooks["configure_optimizers"] = configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
     if fresh is not None:  # each epoch makes its batches anew, as the script does
@@ -184,7 +184,7 @@ def _drop_bars(plan: Plan) -> None:
                 )
 
 
-def _check_random_order(script: Script, nest: Nest) -> None:
+def _check_random_order(script: Script, plan: Plan) -> None:
     """In the first epoch the Trainer iterates the loader before the epoch's start: random draws must not stand there."""
     if (
         script.roles.of(nest.batches.source, nest.batches.scope) is not Role.LOADER
@@ -195,7 +195,7 @@ def _check_random_order(script: Script, nest: Nest) -> None:
     if nest.epochs.statement is None:
         return
     for item in nest.start:
-        if isinstance(item, Moved) and draws_random(item.statement, script, item.scope):
+        if isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope):
             raise RandomOrder(
                 "random numbers are drawn at the start of the epoch, before the loader", item.statement
             )

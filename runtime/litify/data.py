@@ -82,7 +82,8 @@ def prepare(
         overfit: take the same batches each epoch: samplers that shuffle are replaced.
 
     Raises:
-        MisconfigurationException: something that is no loader, or a limit that cannot be met.
+        TypeError: something that is no loader.
+        MisconfigurationException: a limit that cannot be met.
     """
     combined = None
     if isinstance(source, CombinedLoader):
@@ -92,7 +93,7 @@ def prepare(
     else:
         flat = leaves(source)
         if not flat or not all(map(is_loader, flat)):
-            raise MisconfigurationException(
+            raise TypeError(
                 f"{type(source).__name__} given as {kind} data is no loader: pass a DataLoader, a list of batches, any iterable of "
                 "batches, or a list or dictionary of those."
             )

@@ -69,7 +69,7 @@ class LightningDataModule(DataHooks, LoadsFromCheckpoint):
 
     name: str | None = None
     trainer: Trainer | None = None
-    _checkpoint_key = DATA_KEY
+    CHECKPOINT_HYPER_PARAMS_KEY = DATA_KEY
 
     def __init__(self) -> None:
         super().__init__()

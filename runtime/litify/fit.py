@@ -299,7 +299,17 @@ def optimizer_step(job: FitJob, state: State, batch_idx: int, closure: Callable[
         job.step_first(closure)
     else:
         job.results.hook = "optimizer_step"
-        job.own_optimizer_step(state.epoch, batch_idx, job.wrapped[0], closure)
+        ran = []
+
+        def noted() -> Any:
+            ran.append(True)
+            return closure()
+
+        job.own_optimizer_step(state.epoch, batch_idx, job.wrapped[0], noted)
+        if not ran:
+            raise MisconfigurationException(
+                f"{type(job.module).__name__}.optimizer_step did not call its closure, which computes the gradients; pass it to optimizer.step."
+            )
     state.optimizer_steps += 1
 
 

@@ -17,14 +17,29 @@ Hooks = tuple[Hook, ...]
 
 
 def is_overridden(name: str, instance: object, parent: type | None = None) -> bool:
-    """Whether `instance` has a method `name` of its own: in its class, a class between, or set on the instance."""
+    """Whether `instance` has a method `name` of its own: in its class, a class between, or set on the instance.
+
+    Raises:
+        ValueError: `parent` has no such method, or is not given and not known.
+    """
     method = getattr(instance, name, None)
     if method is None:
         return False
-    if parent is None:
-        parent = _parent_of(instance)
-    ours = getattr(parent, name, None)
-    return getattr(method, "__func__", method) is not getattr(ours, "__func__", ours)
+    ours = getattr(parent or _parent_of(instance), name, None)
+    if ours is None:
+        raise ValueError(f"{parent} has no method {name}, so none can be overridden.")
+    return _function(method) is not _function(ours)
+
+
+def _function(method: Any) -> Any:
+    """The function behind bound methods, partials and wrappers such as those of decorators that only record calls."""
+    while True:
+        inner = getattr(method, "__wrapped__", None) or getattr(method, "__func__", None)
+        if inner is None and isinstance(method, partial):
+            inner = method.func
+        if inner is None:
+            return method
+        method = inner
 
 
 def _parent_of(instance: object) -> type:
@@ -35,7 +50,7 @@ def _parent_of(instance: object) -> type:
     for parent in (LightningModule, LightningDataModule, Callback):
         if isinstance(instance, parent):
             return parent
-    return object
+    raise ValueError(f"{type(instance).__name__} is no module, data module or callback; pass parent=.")
 
 
 def takes(function: Hook, name: str, at_least: int) -> bool:
@@ -48,6 +63,15 @@ def takes(function: Hook, name: str, at_least: int) -> bool:
         return True
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return len(positional) >= at_least
+
+
+def requires(function: Hook, name: str) -> bool:
+    """Whether a method has an argument of this name without a default."""
+    try:
+        parameter = inspect.signature(function).parameters.get(name)
+    except (TypeError, ValueError):
+        return False
+    return parameter is not None and parameter.default is parameter.empty
 
 
 class HookTable:
@@ -84,9 +108,9 @@ class HookTable:
         own = self.of_module(name)
         return self.of_callbacks(name) + ((own,) if own is not None else ())
 
-    def call(self, name: str, *args: Any) -> None:
+    def call(self, name: str, **arguments: Any) -> None:
         """Run a hook that is not called per batch, found now."""
-        run(self.all(name), name, self._trainer.results, *args)
+        run(tuple(partial(hook, **arguments) for hook in self.all(name)), name, self._trainer.results)
 
     def call_owned(self, owner: Any, name: str, *args: Any) -> Any:
         """Run a method of the module or the data module; returns what it returned."""

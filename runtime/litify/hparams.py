@@ -228,7 +228,9 @@ def load_hparams_file(path: str | Path) -> dict[str, Any]:
 class LoadsFromCheckpoint(HyperparametersMixin):
     """`load_from_checkpoint` for modules and data modules."""
 
-    _checkpoint_key = HPARAMS_KEY
+    CHECKPOINT_HYPER_PARAMS_KEY = HPARAMS_KEY
+    CHECKPOINT_HYPER_PARAMS_NAME = NAME_KEY
+    CHECKPOINT_HYPER_PARAMS_TYPE = "hparams_type"
 
     @classmethod
     def load_from_checkpoint(
@@ -255,7 +257,7 @@ class LoadsFromCheckpoint(HyperparametersMixin):
         from litify.checkpoint import load  # here, as checkpoint.py needs the keys above
 
         checkpoint = load(checkpoint_path, map_location, weights_only)
-        found = checkpoint.get(cls._checkpoint_key, {})
+        found = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
         if hparams_file is not None:
             found = {**found, **load_hparams_file(hparams_file)}
         try:

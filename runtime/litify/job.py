@@ -12,7 +12,7 @@ from torch.optim import LBFGS
 
 from litify import data
 from litify.errors import MisconfigurationException
-from litify.hooks import Hook, Hooks, HookTable, is_overridden, run, takes
+from litify.hooks import Hook, Hooks, HookTable, is_overridden, requires, run, takes
 from litify.metrics import Results
 from litify.optim import LightningOptimizer, LRSchedulerConfig
 from litify.precision.base import Precision
@@ -82,7 +82,42 @@ class EvalJob:
         return self.loaders
 
     def _check_dataloader_idx(self) -> None:
-        """Several loaders, one after another: the step must be able to tell them apart."""
+        """Several loaders, one after another: the step must be able to tell them apart; with one it gets no index.
+
+        Raises:
+            RuntimeError: dataloader_idx is missing, or not wanted.
+        """
+        assert self.loaders is not None
+        several = self.loaders.combined is not None and self.loaders.sequential and len(self.loaders.flat) > 1
+        for name in (f"{self.kind}_step", f"on_{self.kind}_batch_start", f"on_{self.kind}_batch_end"):
+            method = getattr(self.module, name)
+            count = 4 if name.endswith("_end") else 3
+            if several and not takes(method, "dataloader_idx", count):
+                raise RuntimeError(
+                    f"There are {len(self.loaders.flat)} {self.short} loaders, but {name} does not take dataloader_idx; add that argument."
+                )
+            if not several and requires(method, "dataloader_idx"):
+                raise RuntimeError(
+                    f"There is one {self.short} loader, but {name} wants dataloader_idx; remove that argument or give it a default."
+                )
+
+
+def load(self) -> data.Loaders:
+        """The loaders, asked for once, or every `reload_dataloaders_every_n_epochs` epochs."""
+        every = self.trainer.reload_dataloaders_every_n_epochs
+        stale = every and self.state.fn == "fit" and self.state.epoch - self.loaded_in_epoch >= every
+        if self.loaders is None or stale:
+            self.loaded_in_epoch = self.state.epoch
+            self.loaders = load(self.trainer, self.module, self.short, self.limit)
+            self._check_dataloader_idx()
+        return self.loaders
+
+    def _check_dataloader_idx(self) -> None:
+        """Several loaders, one after another: the step must be able to tell them apart; with one it gets no index.
+
+        Raises:
+            RuntimeError: dataloader_idx is missing, or not wanted.
+        """
         assert self.loaders is not None
         several = self.loaders.combined is not None and self.loaders.sequential and len(self.loaders.flat) > 1
         for name in (f"{self.kind}_step", f"on_{self.kind}_batch_start", f"on_{self.kind}_batch_end"):
@@ -278,8 +313,8 @@ def _closure_then_step(optimizer: Optimizer, before_step: Callable[[], None] | N
         loss = closure()
         if before_step is not None:
             before_step()
-        step()
-        return loss
+        answer = step()
+        return answer if loss is None else loss
 
     return step_after
 

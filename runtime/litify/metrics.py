@@ -353,7 +353,7 @@ def _value(name: str, value: Any) -> Any:
         return float(value)
     if hasattr(value, "item") and getattr(value, "size", 0) == 1:  # a number of numpy
         return float(value.item())
-    raise MisconfigurationException(
+    raise ValueError(
         f"self.log({name!r}, ...) got a {type(value).__name__}; log a number, a tensor with one element or a torchmetrics.Metric"
         + (", and dictionaries with self.log_dict." if isinstance(value, dict) else ".")
     )

@@ -149,7 +149,7 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
         Raises:
             MisconfigurationException: the hook cannot log, or the arguments make no sense together.
-            ValueError: a tensor with several elements.
+            ValueError: a tensor with several elements, or something that is no number.
         """
         results = self._results
         if results is None:
@@ -254,10 +254,25 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the gradients of an optimizer's parameters; arguments left out are the Trainer's."""
+        """Clip the gradients of an optimizer's parameters; arguments left out are the Trainer's.
+
+        Raises:
+            MisconfigurationException: the Trainer says something else.
+        """
         trainer = self.trainer
+        for argument, mine in (
+            ("gradient_clip_val", gradient_clip_val),
+            ("gradient_clip_algorithm", gradient_clip_algorithm),
+        ):
+            theirs = getattr(trainer, argument)
+            if mine is not None and theirs is not None and mine != theirs:
+                raise MisconfigurationException(
+                    f"clip_gradients got {argument}={mine!r}, but the Trainer has {argument}={theirs!r}; say it in one place."
+                )
         value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
         algorithm = gradient_clip_algorithm or trainer.gradient_clip_algorithm or "norm"
+        if algorithm not in ("norm", "value"):
+            raise MisconfigurationException(f"clip_gradients(gradient_clip_algorithm={algorithm!r}): pass 'norm' or 'value'.")
         if not value:
             return
         if isinstance(optimizer, LightningOptimizer):

@@ -88,7 +88,8 @@ def _run(
     _prepare_data(trainer, module)
     _setup(trainer, module, hooks, fn)
     kept = checkpoint.load(ckpt_path, None, weights_only) if ckpt_path is not None else None
-    trainer.resumed_from = ckpt_path if fitting else None
+    trainer.ckpt_path = None if ckpt_path is None else str(ckpt_path)
+    trainer.resumed_from = trainer.ckpt_path if fitting else None
     if kept is not None:
         checkpoint.restore_module(trainer, module, kept, ckpt_path, fitting)
     strategy.setup_module(module, training=fitting)
@@ -121,8 +122,8 @@ def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: Trai
         _ = getattr(logger, "experiment", None)  # opens files now, so that setup hooks can write
     stage = str(fn)
     if trainer.datamodule is not None:
-        trainer.datamodule.setup(stage)
-    hooks.call("setup", stage)
+        trainer.datamodule.setup(stage=stage)
+    hooks.call("setup", stage=stage)
     trainer.strategy.barrier("setup")
     if is_overridden("configure_model", module):
         with trainer.strategy.precision.module_context():
@@ -132,8 +133,8 @@ def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: Trai
 def _teardown(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
     stage = str(fn)
     if trainer.datamodule is not None:
-        trainer.datamodule.teardown(stage)
-    hooks.call("teardown", stage)
+        trainer.datamodule.teardown(stage=stage)
+    hooks.call("teardown", stage=stage)
 
 
 def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict[str, Any] | None) -> None:

@@ -74,7 +74,9 @@ class Status:
         self.results: Results | None = None
         self.loggable: list[LightningModule] = []  # the module and its children that are LightningModules
         self.barebones = False
-        self.resumed_from: Any = None
+        self.ckpt_path: str | None = None
+        """The checkpoint that the latest call started from, or None."""
+        self.resumed_from: str | None = None
         self.should_stop = False
         self.interrupt_asked = False
         self.stop_reason = ""
@@ -452,11 +454,6 @@ class Status:
         return next((callback for callback in self.callbacks if isinstance(callback, ProgressBar)), None)
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------------
-
-    @property
-    def ckpt_path(self) -> Any:
-        """The checkpoint that the latest call started from, or None."""
-        return self.resumed_from
 
     def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> Path | None:
         """The file that `ckpt_path` means.
