@@ -243,7 +243,7 @@ class Emitter:
             return [plan.data_name]
         batches = plan.nest.batches
         if "train_dataloader" in plan.hooks:
-            return []
+            return [f"val_dataloaders={self.entry_text(*plan.val_source)}"] if plan.val_source else []
         source = "range(1)" if batches.source is None else self.entry_text(batches.scope, batches.source)
         return [source] + ([self.entry_text(*plan.val_source)] if plan.val_source else [])
 

@@ -17,6 +17,7 @@ from litify_converter.blocks import after_loop, shallow, statements_of
 from litify_converter.ir import Plan, Scope, Variable
 from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
+from litify_converter.refusals import SharedName
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Usage, Variables, item_statements, usage
 from litify_linter.reading.roles import Role
@@ -132,6 +133,8 @@ class _HomeFinder:
         nest = self.nest
         if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
             return Home.GLOBAL if variable in self.outside and self._is_global(variable) else Home.EPOCH
+        if role is Role.OPTIMIZER and variable in self.bound_in_hooks and variable in self.plan.optimizers:
+            raise SharedName(f"the optimizer `{variable.name}` is made anew in the loop", nest.outer)
         if variable not in self.bound_in_hooks and variable in self.loaders:
             return Home.LOADER
         if variable not in self.bound_in_hooks:
@@ -139,8 +142,17 @@ class _HomeFinder:
         if self._is_global(variable) and variable in self.outside:
             return Home.GLOBAL
         if variable in self.flowing or variable in self.after:
+            self._check_walrus(variable)
             return Home.ATTRIBUTE
         return Home.LOCAL
+
+    def _check_walrus(self, variable: Variable) -> None:
+        """`:=` can bind a name only, not an attribute."""
+        for node in ast.walk(variable.scope):
+            if isinstance(node, ast.NamedExpr) and node.target.id == variable.name:
+                raise SharedName(
+                    f"`{variable.name} :=` binds what is needed elsewhere; give it a line of its own", node
+                )
 
     def _home_of_set_up(self, variable: Variable, role: Role | None) -> Home:
         if role is Role.DEVICE and not self.plan.of_data:

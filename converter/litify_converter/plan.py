@@ -186,13 +186,11 @@ def _drop_bars(plan: Plan) -> None:
 
 def _check_random_order(script: Script, plan: Plan) -> None:
     """In the first epoch the Trainer iterates the loader before the epoch's start: random draws must not stand there."""
-    if (
-        script.roles.of(nest.batches.source, nest.batches.scope) is not Role.LOADER
-        if nest.batches.source
-        else True
-    ):
+    nest = plan.nest
+    source = nest.batches.source
+    if nest.epochs.statement is None or source is None:
         return
-    if nest.epochs.statement is None:
+    if script.roles.of(source, nest.batches.scope) is not Role.LOADER:
         return
     for item in nest.start:
         if isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope):

@@ -78,6 +78,11 @@ def _why_no_loop(script: Script, ways: list[tuple[Turn, ...]]) -> Exception:
             )
     if ways:
         return LoopShape("the optimizer is stepped outside of any loop", ways[0][-1].statement)
+    backward = next(
+        (n for n in ast.walk(script.tree) if isinstance(n, ast.Attribute) and n.attr == "backward"), None
+    )
+    if backward is not None:
+        return StepElsewhere("gradients are computed here, but no optimizer that steps was found", backward)
     return NothingToConvert(
         "no training loop found: nothing calls both .backward() and an optimizer's .step()"
     )

@@ -19,15 +19,70 @@ Reduce = Callable[..., Tensor]
 
 # Hooks in which self.log makes no sense: no batch and no epoch is there to log for.
 NO_LOG = frozenset(
-    ["on_fit_start", "on_fit_end", "on_train_end", "on_validation_end", "on_test_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start", "on_predict_epoch_end", "on_predict_batch_start", "on_predict_batch_end", "predict_step", "on_sanity_check_start", "on_sanity_check_end", "on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer", "on_exception", "state_dict", "load_state_dict", "on_save_checkpoint", "on_load_checkpoint", "setup", "teardown", "configure_model", "configure_optimizers", "train_dataloader", "val_dataloader", "test_dataloader", "prepare_data", "configure_callbacks", "lr_scheduler_step", "on_validation_model_zero_grad", "on_validation_model_eval", "on_test_model_eval", "on_validation_model_train", "on_test_model_train"]
+    [
+        "on_fit_start",
+        "on_fit_end",
+        "on_train_end",
+        "on_validation_end",
+        "on_test_end",
+        "on_predict_start",
+        "on_predict_end",
+        "on_predict_epoch_start",
+        "on_predict_epoch_end",
+        "on_predict_batch_start",
+        "on_predict_batch_end",
+        "predict_step",
+        "on_sanity_check_start",
+        "on_sanity_check_end",
+        "on_before_batch_transfer",
+        "transfer_batch_to_device",
+        "on_after_batch_transfer",
+        "on_exception",
+        "state_dict",
+        "load_state_dict",
+        "on_save_checkpoint",
+        "on_load_checkpoint",
+        "setup",
+        "teardown",
+        "configure_model",
+        "configure_optimizers",
+        "train_dataloader",
+        "val_dataloader",
+        "test_dataloader",
+        "prepare_data",
+        "configure_callbacks",
+        "lr_scheduler_step",
+        "on_validation_model_zero_grad",
+        "on_validation_model_eval",
+        "on_test_model_eval",
+        "on_validation_model_train",
+        "on_test_model_train",
+    ]
 )
 # Hooks of whole epochs: there is no step to log at.
 EPOCH_ONLY = frozenset(
-    ["on_train_start", "on_validation_start", "on_test_start", "on_train_epoch_start", "on_train_epoch_end", "on_validation_epoch_start", "on_validation_epoch_end", "on_test_epoch_start", "on_test_epoch_end"]
+    [
+        "on_train_start",
+        "on_validation_start",
+        "on_test_start",
+        "on_train_epoch_start",
+        "on_train_epoch_end",
+        "on_validation_epoch_start",
+        "on_validation_epoch_end",
+        "on_test_epoch_start",
+        "on_test_epoch_end",
+    ]
 )
 # Batch hooks of evaluation: values are for the epoch unless asked otherwise.
 EVALUATION = frozenset(
-    ["validation_step", "test_step", "on_validation_batch_start", "on_validation_batch_end", "on_test_batch_start", "on_test_batch_end"]
+    [
+        "validation_step",
+        "test_step",
+        "on_validation_batch_start",
+        "on_validation_batch_end",
+        "on_test_batch_start",
+        "on_test_batch_end",
+    ]
 )
 REDUCTIONS = ("mean", "sum", "min", "max")
 

@@ -272,7 +272,9 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
         value = trainer.gradient_clip_val if gradient_clip_val is None else gradient_clip_val
         algorithm = gradient_clip_algorithm or trainer.gradient_clip_algorithm or "norm"
         if algorithm not in ("norm", "value"):
-            raise MisconfigurationException(f"clip_gradients(gradient_clip_algorithm={algorithm!r}): pass 'norm' or 'value'.")
+            raise MisconfigurationException(
+                f"clip_gradients(gradient_clip_algorithm={algorithm!r}): pass 'norm' or 'value'."
+            )
         if not value:
             return
         if isinstance(optimizer, LightningOptimizer):

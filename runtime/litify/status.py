@@ -369,10 +369,14 @@ class Status:
     def logger(self, logger: Any) -> None:
         self.loggers = [logger] if logger else []
 
-    def make_loggers(self, asked: Any) -> list[Any]:
-        """The Trainer's `logger` argument as a list."""
+    def make_loggers(self, asked: Any, fast: int) -> list[Any]:
+        """The Trainer's `logger` argument as a list; with fast_dev_run, one that logs nothing."""
         if asked is False:
             return []
+        if fast:
+            from litify.loggers.dummy import DummyLogger
+
+            return [DummyLogger()]
         if asked is None or asked is True:
             from litify.loggers import default_logger  # TensorBoard costs half a second to import
 

@@ -139,7 +139,7 @@ class Trainer(Status):
         self.enable_model_summary = given["enable_model_summary"] is not False
         self.default_root_dir = str(given["default_root_dir"] or Path.cwd())
         self.strategy = choose(given)
-        self.loggers = [] if fast else self.make_loggers(given["logger"])
+        self.loggers = self.make_loggers(given["logger"], fast)
         self.set_callbacks(given, fast)
         self._set_lengths(given, fast)
 

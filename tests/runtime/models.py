@@ -78,4 +78,6 @@ def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
     ours, theirs = one.state_dict(), other.state_dict()
     assert ours.keys() == theirs.keys()
     different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
-    assert not different, f"{different} differ, by {max((ours[n] - theirs[n]).abs().max() for n in different)}"
+    assert (
+        not different
+    ), f"{different} differ, by {max((ours[n] - theirs[n]).abs().max() for n in different)}"

@@ -63,7 +63,9 @@ def by_hand(
 
 
 class Configured(Classifier):
-    def __init__(self, make_optimizer: Any, make_scheduler: Any = None, config: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, make_optimizer: Any, make_scheduler: Any = None, config: dict[str, Any] | None = None
+    ) -> None:
         LightningModule.__init__(self)
         self.net = network()
         self.make_optimizer, self.make_scheduler, self.config = make_optimizer, make_scheduler, config or {}
@@ -72,7 +74,10 @@ class Configured(Classifier):
         optimizer = self.make_optimizer(self.net.parameters())
         if self.make_scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), **self.config}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.make_scheduler(optimizer), **self.config},
+        }
 
 
 class ConfiguredAndValidated(Configured):
@@ -80,7 +85,9 @@ class ConfiguredAndValidated(Configured):
         self.log("val_loss", loss_of(self.net, batch))
 
 
-def by_trainer(make_module: Callable[[], Any], validate: bool = False, trainer: Trainer | None = None, **options: Any) -> nn.Module:
+def by_trainer(
+    make_module: Callable[[], Any], validate: bool = False, trainer: Trainer | None = None, **options: Any
+) -> nn.Module:
     torch.manual_seed(0)
     module = make_module()
     trainer = trainer or quiet(max_epochs=EPOCHS, **options)
@@ -127,7 +134,11 @@ def test_accumulation(accumulate: int) -> None:
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_clipping(algorithm: str, accumulate: int) -> None:
     expected = by_hand(adam, clip=(algorithm, 0.05), accumulate=accumulate)
-    options = {"gradient_clip_val": 0.05, "gradient_clip_algorithm": algorithm, "accumulate_grad_batches": accumulate}
+    options = {
+        "gradient_clip_val": 0.05,
+        "gradient_clip_algorithm": algorithm,
+        "accumulate_grad_batches": accumulate,
+    }
     assert_same_weights(by_trainer(lambda: Configured(adam), **options), expected)
 
 
@@ -196,7 +207,10 @@ class Adversarial(LightningModule):
             opt_g.step()
 
     def configure_optimizers(self) -> Any:
-        return [torch.optim.Adam(self.net["g"].parameters(), 1e-3), torch.optim.Adam(self.net["d"].parameters(), 1e-3)]
+        return [
+            torch.optim.Adam(self.net["g"].parameters(), 1e-3),
+            torch.optim.Adam(self.net["d"].parameters(), 1e-3),
+        ]
 
 
 def test_manual_optimization_with_two_optimizers() -> None:

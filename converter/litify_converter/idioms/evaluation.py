@@ -51,6 +51,9 @@ class Evaluation(Idiom):
         eval_call = next(i for i in found.before if isinstance(i, Moved) and is_call_of(i.statement, "eval"))
         body: list[Item] = [*receive(loop), *(Moved(found.scope, s) for s in found.loop.body)]
         index = loop.index if loop.index_start is None else None
+        step = [s for _, i in hook_items(plan, "training_step") for s in code_of(i, plan)[1]]
+        if any(isinstance(j, ast.Break) for s in step for j in jumps(s)):
+            raise Unproven("an epoch that is left early would not be evaluated", found.loop)
         if any(isinstance(j, ast.Continue) for s in found.loop.body for j in jumps(s)):
             raise Unproven("the evaluation skips batches", found.loop)
         stop = first_batch_break(script, body, found.scope, index)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from litify.callbacks.base import Callback
 from litify.callbacks.checkpoint import Checkpoint
+from litify.callbacks.epoch_lines import EpochLines
 from litify.callbacks.model_checkpoint import ModelCheckpoint
 from litify.callbacks.progress import ProgressBar, TQDMProgressBar
 from litify.callbacks.timer import Timer
@@ -52,7 +54,7 @@ def _progress(given: dict[str, Any], callbacks: list[Callback]) -> None:
                 "Trainer(enable_progress_bar=False) goes with no progress bar callback; leave one of them out."
             )
     elif not bars:
-        callbacks.append(TQDMProgressBar())
+        callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else EpochLines())
 
 
 def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> None:

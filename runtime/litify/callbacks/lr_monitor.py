@@ -22,6 +22,7 @@ class LearningRateMonitor(Callback):
         logging_interval: "step", "epoch", or None for the interval of each scheduler.
         log_momentum: also log momentum or beta1.
         log_weight_decay: also log weight decay.
+        log_key_prefix: put before every name.
 
     Attributes:
         lrs: by name, the learning rates logged so far.
@@ -31,7 +32,11 @@ class LearningRateMonitor(Callback):
     """
 
     def __init__(
-        self, logging_interval: str | None = None, log_momentum: bool = False, log_weight_decay: bool = False
+        self,
+        logging_interval: str | None = None,
+        log_momentum: bool = False,
+        log_weight_decay: bool = False,
+        log_key_prefix: str | None = None,
     ) -> None:
         if logging_interval not in (None, "step", "epoch"):
             raise MisconfigurationException(
@@ -42,6 +47,7 @@ class LearningRateMonitor(Callback):
             log_momentum,
             log_weight_decay,
         )
+        self._prefix = log_key_prefix or ""
         self.lrs: dict[str, list[float]] = {}
         self.last_momentum_values: dict[str, float | None] = {}
         self.last_weight_decay_values: dict[str, float | None] = {}
@@ -72,6 +78,7 @@ class LearningRateMonitor(Callback):
             base = f"lr-{kinds[index]}" + (f"-{earlier}" if earlier else "")
             if config is not None and config.name is not None:
                 base = config.name
+            base = self._prefix + base
             several = len(optimizer.param_groups) > 1
             for group, values in enumerate(optimizer.param_groups):
                 suffix = f"/{values.get('name', f'pg{group + 1}')}" if several or "name" in values else ""

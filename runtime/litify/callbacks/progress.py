@@ -1,4 +1,4 @@
-"""Progress bars: in a terminal a bar that moves, elsewhere a line per epoch."""
+"""Progress bars that move."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ProgressBar(Callback):
 
 
 class TQDMProgressBar(ProgressBar):
-    """A tqdm bar per epoch and validation in a terminal; where output goes to a file, a line per epoch on stderr.
+    """A tqdm bar for the epoch and one for each validation, on stderr. The default in a terminal (see `EpochLines`).
 
     Args:
         refresh_rate: batches between two drawings; 0 shows nothing. Drawing is limited to ten times a second besides.
@@ -93,7 +93,6 @@ class TQDMProgressBar(ProgressBar):
         self._train_bar: Any = None
         self._val_bar: Any = None
         self._next = 0.0
-        self._begun = 0.0
 
     @property
     def refresh_rate(self) -> int:
@@ -121,17 +120,14 @@ class TQDMProgressBar(ProgressBar):
 
     # -- training -----------------------------------------------------------------------------------------------------------
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._moves = self.is_enabled and sys.stderr.isatty()
-
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._begun = time.monotonic()
         self._next = 0.0
-        if self._moves:
-            if self._train_bar is None or self._leave:
-                self._train_bar = self.init_train_tqdm()
-            self._train_bar.reset(_total(self.total_train_batches))
-            self._train_bar.set_description(f"Epoch {trainer.current_epoch}")
+        if self.is_disabled:
+            return
+        if self._train_bar is None or self._leave:
+            self._train_bar = self.init_train_tqdm()
+        self._train_bar.reset(_total(self.total_train_batches))
+        self._train_bar.set_description(f"Epoch {trainer.current_epoch}")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -145,25 +141,13 @@ class TQDMProgressBar(ProgressBar):
         if now >= self._next or last:
             self._next = now + INTERVAL
             self._train_bar.n = batch_idx + 1
-            self._train_bar.set_postfix(_short(self.get_metrics(trainer, pl_module)), refresh=True)
+            self._train_bar.set_postfix(short(self.get_metrics(trainer, pl_module)), refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._train_bar is not None:
-            self._train_bar.set_postfix(_short(self.get_metrics(trainer, pl_module)), refresh=True)
+            self._train_bar.set_postfix(short(self.get_metrics(trainer, pl_module)), refresh=True)
             if self._leave:
                 self._train_bar.close()
-        elif self.is_enabled:
-            self._line(trainer, pl_module)
-
-    def _line(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """What a log file gets: one line for the epoch."""
-        metrics = _short(self.get_metrics(trainer, pl_module))
-        metrics.pop("v_num", None)
-        shown = "  ".join(f"{name}={value}" for name, value in metrics.items())
-        of = f"/{trainer.max_epochs}" if trainer.max_epochs != -1 else ""
-        seconds = time.monotonic() - self._begun
-        text = f"epoch {trainer.current_epoch + 1}{of}  {trainer.state.batch_idx + 1} batches  {seconds:.1f} s  {shown}"
-        print(text.rstrip(), file=sys.stderr, flush=True)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._close()
@@ -180,7 +164,7 @@ class TQDMProgressBar(ProgressBar):
     # -- evaluation ---------------------------------------------------------------------------------------------------------
 
     def _start(self, name: str, total: float) -> None:
-        if self.is_enabled and sys.stderr.isatty():
+        if self.is_enabled:
             self._val_bar = self.init_validation_tqdm()
             self._val_bar.reset(_total(total))
             self._val_bar.set_description(name)
@@ -290,7 +274,7 @@ def _total(batches: float) -> int | None:
     return None if math.isinf(batches) else int(batches)
 
 
-def _short(metrics: dict[str, Any]) -> dict[str, str]:
+def short(metrics: dict[str, Any]) -> dict[str, str]:
     return {
         name: f"{value:.3g}" if isinstance(value, float) else str(value) for name, value in metrics.items()
     }

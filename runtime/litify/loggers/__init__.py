@@ -8,9 +8,10 @@ from typing import Any
 
 from litify.loggers.base import Logger
 from litify.loggers.csv_logs import CSVLogger
+from litify.loggers.dummy import DummyLogger
 from litify.loggers.tensorboard import TensorBoardLogger
 
-__all__ = ["CSVLogger", "Logger", "TensorBoardLogger", "default_logger"]
+__all__ = ["CSVLogger", "DummyLogger", "Logger", "TensorBoardLogger", "default_logger"]
 
 
 def default_logger(root: str | Path) -> Any:

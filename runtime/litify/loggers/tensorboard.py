@@ -11,14 +11,8 @@ from torch import Tensor
 
 from litify.errors import MissingExtra
 from litify.loggers.base import RunFolder, as_dict, flat
+from litify.loggers.dummy import DummyExperiment
 from litify.rank_zero import rank, warn
-
-
-class Nothing:
-    """What `.experiment` is on ranks other than 0: takes every call and does nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **kwargs: None
 
 
 class TensorBoardLogger(RunFolder):
@@ -59,7 +53,7 @@ class TensorBoardLogger(RunFolder):
             MissingExtra: tensorboard is not installed.
         """
         if rank() > 0:
-            return Nothing()
+            return DummyExperiment()
         if self._experiment is None:
             try:
                 from torch.utils.tensorboard import (
