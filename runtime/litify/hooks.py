@@ -116,6 +116,11 @@ class HookTable:
         """Run a method of the module or the data module; returns what it returned."""
         return run((getattr(owner, name),), name, self._trainer.results, *args)
 
+    def call_owned(self, owner: Any, name: str) -> Any:
+        """Run one method of the module or data module as a hook, and return what it returns."""
+        method = getattr(owner, name)
+        return run((method,), name, self._trainer.results) if method is not None else None
+
 
 def run(hooks: Hooks, name: str, results: Results | None, *args: Any) -> Any:
     """Run hooks with `self.log` knowing where it is called; returns what the last one returned."""

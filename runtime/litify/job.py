@@ -62,9 +62,8 @@ class EvalJob:
         self.batch_end = hooks.all(f"on_{kind}_batch_end")
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
-        self.seen: dict[int | None, int] = (
-            {}
-        )  # batches of each loader in all passes: the x axis of step values
+        # Batches of each loader in all passes: the x axis of step values.
+        self.seen: dict[int | None, int] = {}
 
     @property
     def limit(self) -> data.Limit:
@@ -102,33 +101,6 @@ class EvalJob:
                 )
 
 
-def load(self) -> data.Loaders:
-        """The loaders, asked for once, or every `reload_dataloaders_every_n_epochs` epochs."""
-        every = self.trainer.reload_dataloaders_every_n_epochs
-        stale = every and self.state.fn == "fit" and self.state.epoch - self.loaded_in_epoch >= every
-        if self.loaders is None or stale:
-            self.loaded_in_epoch = self.state.epoch
-            self.loaders = load(self.trainer, self.module, self.short, self.limit)
-            self._check_dataloader_idx()
-        return self.loaders
-
-    def _check_dataloader_idx(self) -> None:
-        """Several loaders, one after another: the step must be able to tell them apart; with one it gets no index.
-
-        Raises:
-            RuntimeError: dataloader_idx is missing, or not wanted.
-        """
-        assert self.loaders is not None
-        several = self.loaders.combined is not None and self.loaders.sequential and len(self.loaders.flat) > 1
-        for name in (f"{self.kind}_step", f"on_{self.kind}_batch_start", f"on_{self.kind}_batch_end"):
-            method = getattr(self.module, name)
-            count = 4 if name.endswith("_end") else 3
-            if several and not takes(method, "dataloader_idx", count):
-                raise RuntimeError(
-                    f"There are {len(self.loaders.flat)} {self.short} loaders, but {name} does not take dataloader_idx; add that argument."
-                )
-
-
 def load(trainer: Trainer, module: LightningModule, short: str, limit: data.Limit) -> data.Loaders:
     """Ask for the loaders of a kind and prepare them.
 
@@ -141,7 +113,7 @@ def load(trainer: Trainer, module: LightningModule, short: str, limit: data.Limi
         name = f"{short}_dataloader"
         if owner is None or not is_overridden(name, owner):
             owner = module
-        if not is_overridden(name, owner):
+        if getattr(owner, name) is not None and not is_overridden(name, owner):
             raise MisconfigurationException(
                 f"There is no {short} data: pass a loader to the Trainer, or define {name} in {type(module).__name__} or its "
                 "LightningDataModule."

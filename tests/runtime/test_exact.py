@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runtime.models import Classifier, assert_same_weights, loader, loss_of, network, quiet
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, OneCycleLR, ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, IterableDataset
 
 from litify import LightningModule, Trainer
-from tests.runtime.models import Classifier, assert_same_weights, loader, loss_of, network, quiet
 
 EPOCHS = 3
 
