@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
 
 import libcst as cst
 
 from litify_converter.blocks import after_loop
 from litify_converter.idioms.setup import is_guard
-from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope
 from litify_converter.lifetimes import Home, Homes, find_homes
 from litify_converter.options import options, signature
 from litify_converter.pieces import (
@@ -27,12 +26,10 @@ from litify_converter.pieces import (
 )
 from litify_converter.read import CstStatement, Script
 from litify_converter.rewrite import Rewriter
+from litify_converter.spelling import Spelling
 from litify_converter.variables import is_redundant, usage
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, exposed
-
-# Names that stand for a hook's own parameters in statements that the plan writes.
-HOOK_NAMES: dict[str, str] = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "SELF__": "self"}
 
 
 class Emitter:
@@ -44,7 +41,7 @@ class Emitter:
         self.homes = homes
         self.target = target
         self.variables = homes.variables
-        self.batch_names = self._batch_names()
+        self.spelling = Spelling(script, plan, homes)
         self.data = self._data_emitter()
         self.inner_edits: dict[int, Statements] = {id(script.cst_of[s]): [] for s in plan.dropped} | {
             id(script.cst_of[s]): statements(text) for s, text in plan.replaced.items()
@@ -115,7 +112,7 @@ class Emitter:
         rewriter = Rewriter(
             scope,
             self.script.roles,
-            self._entry_name(scope),
+            self.spelling.entry_name(scope),
             lambda name, field: None,
             edits,
             in_hook=False,
@@ -140,37 +137,6 @@ class Emitter:
         """Whether the entry is a function defined inside this one."""
         return any(inner is self.plan.nest.entry for inner in ast.walk(function))
 
-    def _entry_name(self, scope: Scope) -> Callable[[str], str | None]:
-        """In the entry a variable that moved into the class is read through the instance."""
-
-        def text(name: str) -> str | None:
-            if scope is not self.plan.nest.entry:
-                return None
-            variable = self.variables.of(name, scope)
-            if variable is not None and self._is_inside(variable):
-                return f"{self.instance}.{self.homes.text[variable].removeprefix('self.')}"
-            return None
-
-        return text
-
-    def _is_inside(self, variable: Variable) -> bool:
-        """Whether `__init__` of the class makes the variable, so that the entry has no name for it."""
-        init = self.homes.usages.get("__init__")
-        return init is not None and variable in init.bound
-
-    @property
-    def trainer(self) -> str:
-        """The name of the Trainer in the entry."""
-        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
-        return "trainer" if "trainer" not in taken else "lit_trainer"
-
-    @property
-    def instance(self) -> str:
-        """The name of the LightningModule in the entry."""
-        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
-        taken -= {v.name for v in self.homes.home if self._is_inside(v)}
-        return next(name for name in ("model", "lit_model", "lit_model_") if name not in taken)
-
     def _instance_edits(self) -> dict[int, Statements]:
         """Where `__init__` builds modules, the instance is made in the place of the first of them."""
         init = self.plan.hooks.get("__init__")
@@ -184,7 +150,7 @@ class Emitter:
         return {id(node): with_comments(statements(self._instance_text()), blank)}
 
     def _instance_text(self) -> str:
-        return f"{self.instance} = {self.plan.class_name}({self.arguments()})"
+        return f"{self.spelling.instance} = {self.plan.class_name}({self.arguments()})"
 
     def arguments(self) -> str:
         """What the entry passes to the class."""
@@ -199,15 +165,19 @@ class Emitter:
         lines = [] if made_before else [self._instance_text()]
         if self.data is not None:
             lines.append(f"{plan.data_name} = {plan.data_class}({self.data.arguments()})")
-        arguments = [f"{k}={self.entry_text(*v)}" for k, v in plan.trainer.items()]
+        arguments = [f"{k}={self.spelling.entry_text(*v)}" for k, v in plan.trainer.items()]
         arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
-        lines.append(f"{self.trainer} = {self.runtime_name('Trainer')}({', '.join(arguments)})")
-        lines.append(f"{self.trainer}.fit({', '.join([self.instance, *self._data_arguments()])})")
+        lines.append(
+            f"{self.spelling.trainer} = {self.spelling.runtime_name('Trainer')}({', '.join(arguments)})"
+        )
+        lines.append(
+            f"{self.spelling.trainer}.fit({', '.join([self.spelling.instance, *self._data_arguments()])})"
+        )
         lines += self._back_to_device()
         lines += self._epoch_after()
         for variable, attribute in self.homes.read_back.items():
-            if not self._is_inside(variable):
-                lines.append(f"{variable.name} = {self.instance}.{attribute}")
+            if not self.spelling.is_inside(variable):
+                lines.append(f"{variable.name} = {self.spelling.instance}.{attribute}")
         return statements("\n".join(lines))
 
     def _epoch_after(self) -> list[str]:
@@ -221,7 +191,7 @@ class Emitter:
         if variable is None or self.homes.home.get(variable) is Home.GLOBAL:
             return []
         first = ast.unparse(epochs.first) if epochs.first is not None else "0"
-        count = f"{self.trainer}.current_epoch"
+        count = f"{self.spelling.trainer}.current_epoch"
         number = {"0": f"{count} - 1", "1": count}.get(first, f"{first} + {count} - 1")
         return [f"{epochs.target} = {number}"]
 
@@ -235,7 +205,7 @@ class Emitter:
         roles = self.script.roles
         models = [v for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL]
         uses_model = any(v.name in names for v in models)
-        return [f"{self.instance}.to({devices[0]})"] if devices and uses_model else []
+        return [f"{self.spelling.instance}.to({devices[0]})"] if devices and uses_model else []
 
     def _data_arguments(self) -> list[str]:
         plan = self.plan
@@ -243,48 +213,13 @@ class Emitter:
             return [plan.data_name]
         batches = plan.nest.batches
         if "train_dataloader" in plan.hooks:
-            return [f"val_dataloaders={self.entry_text(*plan.val_source)}"] if plan.val_source else []
-        source = "range(1)" if batches.source is None else self.entry_text(batches.scope, batches.source)
-        return [source] + ([self.entry_text(*plan.val_source)] if plan.val_source else [])
-
-    def entry_text(self, scope: Scope, expression: ast.expr) -> str:
-        """An expression of a written-out function, in the names of the entry."""
-
-        def name_text(name: str) -> str | None:
-            variable = self.variables.of(name, scope)
-            if variable in self.variables.constant:
-                bind = self.variables.constant[variable]
-                return self.entry_text(bind.value_scope, bind.value)
-            if variable is None:
-                return None
-            inside = self._entry_name(self.plan.nest.entry)(variable.name)
-            return inside if inside is not None else variable.name
-
-        return self._rewrite_expression(scope, expression, name_text, lambda name, field: None)
-
-    def _rewrite_expression(
-        self,
-        scope: Scope,
-        expression: ast.expr,
-        name_text: Callable[[str], str | None],
-        field_text: Callable[[str, str], str | None],
-        in_hook: bool = False,
-        at_epoch_end: bool = False,
-    ) -> str:
-        rewriter = Rewriter(
-            scope,
-            self.script.roles,
-            name_text,
-            field_text,
-            {},
-            in_hook,
-            self.batch_names,
-            expressions=self.plan.expressions if at_epoch_end else None,
+            return (
+                [f"val_dataloaders={self.spelling.entry_text(*plan.val_source)}"] if plan.val_source else []
+            )
+        source = (
+            "range(1)" if batches.source is None else self.spelling.entry_text(batches.scope, batches.source)
         )
-        node = cst.parse_expression(ast.unparse(expression))
-        made = node.visit(rewriter)
-        assert isinstance(made, cst.BaseExpression)
-        return cst.Module([]).code_for_node(made)
+        return [source] + ([self.spelling.entry_text(*plan.val_source)] if plan.val_source else [])
 
     # -- the classes -----------------------------------------------------------------------------------------------
 
@@ -299,12 +234,14 @@ class Emitter:
         init = Hook("__init__", [], tuple(self._signature()), first)
         hooks = ([init] if self.homes.parameters else []) + list(self.plan.hooks.values())
         made = [h for hook in hooks if (h := self._hook(hook)) is not None]
-        return class_statement(self.plan.class_name, self.runtime_name("LightningDataModule"), made)
+        return class_statement(self.plan.class_name, self.spelling.runtime_name("LightningDataModule"), made)
 
     def _module_class(self) -> Statements:
         hooks = [self._init(), *(self._hook(h) for n, h in self.plan.hooks.items() if n != "__init__")]
         return class_statement(
-            self.plan.class_name, self.runtime_name("LightningModule"), [h for h in hooks if h is not None]
+            self.plan.class_name,
+            self.spelling.runtime_name("LightningModule"),
+            [h for h in hooks if h is not None],
         )
 
     def _init(self) -> cst.FunctionDef | None:
@@ -392,7 +329,7 @@ class Emitter:
         epochs = self.plan.nest.epochs
         if epochs.first is None or (isinstance(epochs.first, ast.Constant) and epochs.first.value == 0):
             return "self.current_epoch"
-        return f"self.current_epoch + {self.hook_text(epochs.scope, epochs.first, hook)}"
+        return f"self.current_epoch + {self.spelling.hook_text(epochs.scope, epochs.first, hook)}"
 
     # -- items -----------------------------------------------------------------------------------------------------
 
@@ -410,8 +347,8 @@ class Emitter:
             case Bind():
                 if is_redundant(item, self.variables):
                     return []
-                target = self.hook_text(item.target_scope, item.target, hook)
-                value = self.hook_text(item.value_scope, item.value, hook)
+                target = self.spelling.hook_text(item.target_scope, item.target, hook)
+                value = self.spelling.hook_text(item.value_scope, item.value, hook)
                 return [] if target == value else statements(f"{target} = {value}")
 
     def _kept_definitions(self, statement: ast.stmt, scope: Scope) -> Statements:
@@ -426,7 +363,7 @@ class Emitter:
         return statements("\n".join(lines))
 
     def _moved(self, node: cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
-        name_text, field_text = self._hook_names(scope, hook)
+        name_text, field_text = self.spelling.hook_names(scope, hook)
         rewriter = Rewriter(
             scope,
             self.script.roles,
@@ -434,62 +371,11 @@ class Emitter:
             field_text,
             self.inner_edits,
             in_hook=not self.plan.of_data,
-            batch_names=self.batch_names,
+            batch_names=self.spelling.batch_names,
             of_data=self.plan.of_data and hook.name != "prepare_data",
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
         return rewritten(node, rewriter)
-
-    def hook_text(self, scope: Scope, expression: ast.expr, hook: Hook) -> str:
-        """An expression of the script as it is spelled in a hook."""
-        name_text, field_text = self._hook_names(scope, hook)
-        at_end = hook.name.endswith("epoch_end")
-        return self._rewrite_expression(
-            scope, expression, name_text, field_text, in_hook=True, at_epoch_end=at_end
-        )
-
-    def _hook_names(
-        self, scope: Scope, hook: Hook
-    ) -> tuple[Callable[[str], str | None], Callable[[str, str], str | None]]:
-        homes = self.homes
-
-        def name_text(name: str) -> str | None:
-            if name in HOOK_NAMES:
-                return HOOK_NAMES[name]
-            variable = self.variables.of(name, scope)
-            if variable in self.variables.constant:
-                bind = self.variables.constant[variable]
-                return self.hook_text(bind.value_scope, bind.value, hook)
-            if hook.name == "configure_optimizers" and variable in homes.given:
-                return homes.given[variable]
-            return homes.text.get(variable) if variable is not None else None
-
-        def field_text(name: str, field: str) -> str | None:
-            variable = self.variables.of(name, scope)
-            owner = self.plan.owner
-            if owner is not None and variable == owner.self_name:
-                return field if field in owner.optimizers and hook.name != "configure_optimizers" else None
-            if variable is None or homes.home.get(variable) is not Home.HYPERPARAMETER:
-                return None
-            return field if hook.name == "__init__" else f"self.hparams.{field}"
-
-        return name_text, field_text
-
-    def _batch_names(self) -> frozenset[str]:
-        """Names of the parts of a batch: the Trainer has moved them."""
-        targets = [loop.target for loop in [self.plan.nest.batches, *self.plan.eval_loops]]
-        return frozenset(
-            n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name)
-        )
-
-    def _imported(self, name: str) -> str:
-        """A name of the runtime as it is imported: under another name where the script has one of its own."""
-        here = self.runtime_name(name)
-        return name if here == name else f"{name} as {here}"
-
-    def runtime_name(self, name: str) -> str:
-        """`Trainer`, or `LitTrainer` in a script that has a Trainer of its own."""
-        return f"Lit{name}" if name in bound(self.script.tree.body) else name
 
     # -- around ----------------------------------------------------------------------------------------------------
 
@@ -498,7 +384,7 @@ class Emitter:
         return next(top for top in self.script.tree.body if any(n is statement for n in ast.walk(top)))
 
     def _with_import(self, module: cst.Module) -> str:
-        names = ", ".join(self._imported(name) for name in sorted(self.plan.imports))
+        names = ", ".join(self.spelling.imported(name) for name in sorted(self.plan.imports))
         line = statements(f"from {self.target} import {names}")
         if (
             isinstance(self.plan.nest.batches.statement, ast.While)

@@ -172,7 +172,6 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         kept = trainer.datamodule.state_dict()
         if kept:
             checkpoint[type(trainer.datamodule).__qualname__] = kept
-        trainer.datamodule.on_save_checkpoint(checkpoint)
     if not weights_only and trainer.hooks is not None:
         run(
             trainer.hooks.of_callbacks("on_save_checkpoint"),
@@ -222,7 +221,6 @@ def restore_module(
         ) from None
     datamodule = trainer.datamodule
     if datamodule is not None:
-        datamodule.on_load_checkpoint(checkpoint)
         kept = checkpoint.get(type(datamodule).__qualname__)
         if kept:
             datamodule.load_state_dict(kept)

@@ -66,7 +66,7 @@ def litify() -> None:
 def main() -> None:
     """Run the command line and leave with its exit code; wrong use is one line on stderr, never a traceback."""
     try:
-        code = litify.main(standalone_mode=False)
+        code = litify.main(prog_name="litify", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         code = 2

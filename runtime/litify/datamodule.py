@@ -84,13 +84,7 @@ class LightningDataModule(DataHooks, LoadsFromCheckpoint):
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take up what `state_dict` returned."""
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Change a checkpoint before it is written."""
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Look at a checkpoint before anything is restored."""
-
-    def _load_weights(self, checkpoint: Mapping[str, Any], strict: bool | None, path: Any) -> None:
+    def _load_weights(self, checkpoint: dict[str, Any], strict: bool | None, path: Any) -> None:
         state = checkpoint.get(type(self).__qualname__)
         if state:
             self.load_state_dict(state)

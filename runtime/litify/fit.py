@@ -181,8 +181,11 @@ def resume_epoch(job: FitJob, state: State) -> int:
 
 def restore_rng(job: FitJob, key: str) -> None:
     """Random states as a checkpoint of ours kept them; those of others hold none."""
-    if job.resume and job.resume.get(key):
-        set_rng_state(job.resume[key])
+    kept = dict((job.resume or {}).get(key, {}))
+    if len(kept.get("torch.cuda", ())) != torch.cuda.device_count():
+        kept.pop("torch.cuda", None)  # written on a machine with more or fewer GPUs
+    if kept:
+        set_rng_state(kept)
 
 
 def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
@@ -316,7 +319,12 @@ def optimizer_step(job: FitJob, state: State, batch_idx: int, closure: Callable[
 def manual_step(job: FitJob, batch: Any, batch_idx: int) -> Any:
     """Manual optimization: training_step does it all, by way of `manual_backward` and `LightningOptimizer.step`."""
     job.results.hook = "training_step"
-    return job.step(*((batch, batch_idx) if job.takes_batch_idx else (batch,)))
+    output = job.step(batch, batch_idx) if job.takes_batch_idx else job.step(batch)
+    if output is not None and not isinstance(output, (Tensor, dict)):
+        raise MisconfigurationException(
+            f"training_step returned {type(output).__name__}; return a tensor, a dictionary or None."
+        )
+    return output
 
 
 def loss_of(output: Any) -> Tensor | None:
@@ -346,11 +354,7 @@ def as_outputs(output: Any) -> dict[str, Any]:
         return {}
     if isinstance(output, Tensor):
         return {"loss": output.detach()}
-    if isinstance(output, dict):
-        return {key: value.detach() if isinstance(value, Tensor) else value for key, value in output.items()}
-    raise MisconfigurationException(
-        f"training_step returned {type(output).__name__}; return a tensor, a dictionary or None."
-    )
+    return {key: value.detach() if isinstance(value, Tensor) else value for key, value in output.items()}
 
 
 def step_lr_after_batch(job: FitJob, state: State, batch_idx: int) -> None:

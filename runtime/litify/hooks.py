@@ -20,14 +20,14 @@ def is_overridden(name: str, instance: object, parent: type | None = None) -> bo
     """Whether `instance` has a method `name` of its own: in its class, a class between, or set on the instance.
 
     Raises:
-        ValueError: `parent` has no such method, or is not given and not known.
+        ValueError: `parent` is not given, and `instance` is no module, data module or callback.
     """
-    method = getattr(instance, name, None)
-    if method is None:
+    if instance is None:
         return False
     ours = getattr(parent or _parent_of(instance), name, None)
-    if ours is None:
-        raise ValueError(f"{parent} has no method {name}, so none can be overridden.")
+    method = getattr(instance, name, None)
+    if method is None or ours is None:
+        return False
     return _function(method) is not _function(ours)
 
 
@@ -114,12 +114,8 @@ class HookTable:
 
     def call_owned(self, owner: Any, name: str, *args: Any) -> Any:
         """Run a method of the module or the data module; returns what it returned."""
-        return run((getattr(owner, name),), name, self._trainer.results, *args)
-
-    def call_owned(self, owner: Any, name: str) -> Any:
-        """Run one method of the module or data module as a hook, and return what it returns."""
         method = getattr(owner, name)
-        return run((method,), name, self._trainer.results) if method is not None else None
+        return None if method is None else run((method,), name, self._trainer.results, *args)
 
 
 def run(hooks: Hooks, name: str, results: Results | None, *args: Any) -> Any:

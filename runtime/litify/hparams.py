@@ -19,6 +19,7 @@ from litify.rank_zero import warn
 NAME_KEY = "hparams_name"
 HPARAMS_KEY = "hyper_parameters"
 DATA_KEY = "datamodule_hyper_parameters"
+PAST_KEYS = ("hparams", "module_arguments")  # of Lightning before 1.0
 
 
 class AttributeDict(dict[str, Any]):
@@ -257,7 +258,8 @@ class LoadsFromCheckpoint(HyperparametersMixin):
         from litify.checkpoint import load  # here, as checkpoint.py needs the keys above
 
         checkpoint = load(checkpoint_path, map_location, weights_only)
-        found = checkpoint.get(cls.CHECKPOINT_HYPER_PARAMS_KEY, {})
+        keys = (cls.CHECKPOINT_HYPER_PARAMS_KEY, *PAST_KEYS)
+        found = next((checkpoint[key] for key in keys if key in checkpoint), {})
         if hparams_file is not None:
             found = {**found, **load_hparams_file(hparams_file)}
         try:
@@ -267,12 +269,11 @@ class LoadsFromCheckpoint(HyperparametersMixin):
                 f"{checkpoint_path}: {cls.__name__} cannot be made from its hyperparameters ({error}); pass the missing "
                 "arguments to load_from_checkpoint."
             ) from error
-        instance.on_load_checkpoint(checkpoint)
         instance._load_weights(checkpoint, strict, checkpoint_path)
         made: Self = instance
         return made
 
-    def _load_weights(self, checkpoint: Mapping[str, Any], strict: bool | None, path: Any) -> None:
+    def _load_weights(self, checkpoint: dict[str, Any], strict: bool | None, path: Any) -> None:
         """Modules take their weights here; data modules their state."""
 
 

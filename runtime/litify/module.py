@@ -179,8 +179,13 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
         """`log` for each item of a dictionary (or torchmetrics.MetricCollection), with the same arguments."""
-        compute_groups = getattr(dictionary, "_enable_compute_groups", None)
-        items = dictionary.items() if compute_groups is None else dictionary.items(keep_base=False, copy_state=False)  # type: ignore[call-arg]
+        items: Any = dictionary.items()
+        if hasattr(
+            dictionary, "_enable_compute_groups"
+        ):  # a MetricCollection: its items can share states while they are logged
+            items = dictionary.items(
+                **{"keep_base": False, **({"copy_state": False} if dictionary._enable_compute_groups else {})}
+            )
         for name, value in items:
             self.log(name, value, **arguments)
 
@@ -304,7 +309,8 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             parameter.requires_grad = True
         self.train()
 
-    def _load_weights(self, checkpoint: Mapping[str, Any], strict: bool | None, path: Any) -> None:
+    def _load_weights(self, checkpoint: dict[str, Any], strict: bool | None, path: Any) -> None:
+        self.on_load_checkpoint(checkpoint)
         if "state_dict" not in checkpoint:
             raise CheckpointError(
                 f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?"

@@ -75,7 +75,7 @@ def rng_state(cuda: bool = True) -> dict[str, Any]:
 def set_rng_state(state: dict[str, Any]) -> None:
     """Put back what `rng_state` returned."""
     torch.set_rng_state(state["torch"])
-    if "torch.cuda" in state and len(state["torch.cuda"]) == torch.cuda.device_count():
+    if "torch.cuda" in state:
         torch.cuda.set_rng_state_all(state["torch.cuda"])
     np = _numpy()
     if np is not None and "numpy" in state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from litify.callbacks.base import Callback
@@ -118,13 +119,15 @@ class TQDMProgressBar(ProgressBar):
     def val_progress_bar(self) -> Any:
         return self._val_bar
 
+    test_progress_bar = predict_progress_bar = val_progress_bar
+
     # -- training -----------------------------------------------------------------------------------------------------------
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._next = 0.0
         if self.is_disabled:
             return
-        if self._train_bar is None or self._leave:
+        if not _is_open(self._train_bar) or self._leave:
             self._train_bar = self.init_train_tqdm()
         self._train_bar.reset(_total(self.total_train_batches))
         self._train_bar.set_description(f"Epoch {trainer.current_epoch}")
@@ -132,7 +135,7 @@ class TQDMProgressBar(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._train_bar is None:
+        if not _is_open(self._train_bar):
             return
         last = trainer.state.is_last_batch
         if (batch_idx + 1) % self._refresh_rate and not last:
@@ -144,7 +147,7 @@ class TQDMProgressBar(ProgressBar):
             self._train_bar.set_postfix(short(self.get_metrics(trainer, pl_module)), refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._train_bar is not None:
+        if _is_open(self._train_bar):
             self._train_bar.set_postfix(short(self.get_metrics(trainer, pl_module)), refresh=True)
             if self._leave:
                 self._train_bar.close()
@@ -159,13 +162,12 @@ class TQDMProgressBar(ProgressBar):
         for bar in (self._val_bar, self._train_bar):
             if bar is not None:
                 bar.close()
-        self._train_bar = self._val_bar = None
 
     # -- evaluation ---------------------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, total: float) -> None:
+    def _start(self, name: str, total: float, make: Callable[[], Any]) -> None:
         if self.is_enabled:
-            self._val_bar = self.init_validation_tqdm()
+            self._val_bar = make()
             self._val_bar.reset(_total(total))
             self._val_bar.set_description(name)
             self._next = 0.0
@@ -181,14 +183,13 @@ class TQDMProgressBar(ProgressBar):
     def _stop(self) -> None:
         if self._val_bar is not None:
             self._val_bar.close()
-            self._val_bar = None
         self._next = 0.0
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        name = "Sanity Checking" if trainer.sanity_checking else "Validation"
-        self._start(
-            name, sum(trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches)
-        )
+        if trainer.sanity_checking:
+            self._start("Sanity Checking", sum(trainer.num_sanity_val_batches), self.init_sanity_tqdm)
+        else:
+            self._start("Validation", sum(trainer.num_val_batches), self.init_validation_tqdm)
 
     def on_validation_batch_end(
         self,
@@ -205,7 +206,7 @@ class TQDMProgressBar(ProgressBar):
         self._stop()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start("Testing", sum(trainer.num_test_batches))
+        self._start("Testing", sum(trainer.num_test_batches), self.init_test_tqdm)
 
     def on_test_batch_end(
         self,
@@ -222,7 +223,7 @@ class TQDMProgressBar(ProgressBar):
         self._stop()
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start("Predicting", sum(trainer.num_predict_batches))
+        self._start("Predicting", sum(trainer.num_predict_batches), self.init_predict_tqdm)
 
     def on_predict_batch_end(
         self,
@@ -245,8 +246,20 @@ class TQDMProgressBar(ProgressBar):
         return self._bar(position=2 * self._process_position, leave=True)
 
     def init_validation_tqdm(self) -> Any:
-        """A new bar for evaluation."""
-        return self._bar(position=2 * self._process_position + (self._train_bar is not None), leave=False)
+        """A new bar for validation within fit, and for validate."""
+        return self._bar(position=2 * self._process_position + _is_open(self._train_bar), leave=False)
+
+    def init_sanity_tqdm(self) -> Any:
+        """A new bar for the sanity check."""
+        return self.init_validation_tqdm()
+
+    def init_test_tqdm(self) -> Any:
+        """A new bar for test."""
+        return self.init_validation_tqdm()
+
+    def init_predict_tqdm(self) -> Any:
+        """A new bar for predict."""
+        return self.init_validation_tqdm()
 
     def _bar(self, position: int, leave: bool) -> Any:
         from tqdm import tqdm  # only where a bar is drawn
@@ -261,13 +274,17 @@ class TQDMProgressBar(ProgressBar):
         )
 
     def print(self, *args: Any, **kwargs: Any) -> None:
-        if self._train_bar is None and self._val_bar is None:
+        if not _is_open(self._train_bar) and not _is_open(self._val_bar):
             print(*args, **kwargs)
             return
         from tqdm import tqdm
 
         separator = kwargs.pop("sep", " ")
         tqdm.write(separator.join(map(str, args)), file=kwargs.pop("file", sys.stdout), **kwargs)
+
+
+def _is_open(bar: Any) -> bool:
+    return bar is not None and not bar.disable
 
 
 def _total(batches: float) -> int | None:

@@ -1,0 +1,77 @@
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def main():
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
+    loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+    net = nn.Linear(4, 3)
+    opt = torch.optim.Adam(net.parameters())
+    for epoch in range(3):
+        for inputs, labels in loader:
+            opt.zero_grad()
+            loss = F.cross_entropy(
+                net(inputs),  # logits
+                labels,
+            )
+            loss.backward()
+            opt.step()
+        print("""epoch
+    keeps its indentation
+and its lines""")
+        print(
+            "a long line "
+            "in two parts", epoch
+        )
+
+
+if __name__ == "__main__":
+    main()
+# output
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from litify import LightningModule, Trainer
+
+
+class LitMultiLineStrings(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Linear(4, 3)
+
+    def training_step(self, batch, batch_idx):
+        inputs, labels = batch
+        loss = F.cross_entropy(
+            self.net(inputs),  # logits
+            labels,
+        )
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def on_train_epoch_end(self):
+        epoch = self.current_epoch
+        self.print("""epoch
+    keeps its indentation
+and its lines""")
+        self.print("a long line " "in two parts", epoch)
+
+    def configure_optimizers(self):
+        opt = torch.optim.Adam(self.net.parameters())
+        return opt
+
+
+def main():
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
+    loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+    model = LitMultiLineStrings()
+    trainer = Trainer(max_epochs=3)
+    trainer.fit(model, loader)
+
+
+if __name__ == "__main__":
+    main()

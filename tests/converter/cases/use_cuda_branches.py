@@ -1,0 +1,71 @@
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from torch.autograd import Variable
+
+use_cuda = torch.cuda.is_available()
+torch.manual_seed(0)
+x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
+loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
+net = nn.Linear(4, 3)
+criterion = nn.CrossEntropyLoss()
+if use_cuda:
+    net.cuda()
+    criterion = criterion.cuda()
+opt = torch.optim.Adam(net.parameters())
+for epoch in range(3):
+    for inputs, labels in loader:
+        if use_cuda:
+            inputs, labels = inputs.cuda(), labels.cuda()
+        inputs, labels = Variable(inputs), Variable(labels)
+        opt.zero_grad()
+        loss = criterion(net(inputs), labels)
+        loss.backward()
+        opt.step()
+# output
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from litify import LightningModule, Trainer
+
+
+class LitUseCudaBranches(LightningModule):
+    def __init__(self, criterion, net, opt):
+        super().__init__()
+        self.criterion = criterion
+        self.net = net
+        self.opt = opt
+
+    def training_step(self, batch, batch_idx):
+        inputs, labels = batch
+        loss = self.criterion(self.net(inputs), labels)
+        self.log("train_loss", loss, prog_bar=True)
+        return loss
+
+    def configure_optimizers(self):
+        return self.opt
+
+
+def main():
+    use_cuda = torch.cuda.is_available()
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
+    loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
+    test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
+    net = nn.Linear(4, 3)
+    criterion = nn.CrossEntropyLoss()
+    if use_cuda:
+        net.cuda()
+        criterion = criterion.cuda()
+    opt = torch.optim.Adam(net.parameters())
+    model = LitUseCudaBranches(criterion, net, opt)
+    trainer = Trainer(max_epochs=3)
+    trainer.fit(model, loader)
+
+
+if __name__ == "__main__":
+    main()
