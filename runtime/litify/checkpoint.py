@@ -91,21 +91,15 @@ def load(
             weights_only=weights_only is not False,
         )
     except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower():
+        if "global" in str(error).lower():  # torch names the class as an unsupported global
             raise CheckpointError(
                 f"{path}: holds objects besides tensors and plain data ({_class_in(error)}); loading them runs code of the file. "
                 "If you trust it, pass weights_only=False."
             ) from None
         raise CheckpointError(f"{path}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        IndexError,
-        AttributeError,
-        ModuleNotFoundError,
-    ) as error:
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, ImportError) as error:
         raise CheckpointError(
             f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)})."
         ) from None
@@ -193,6 +187,7 @@ def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
         "format": 1,
         "phase": str(state.phase),
         **{name: getattr(state, name) for name in PLACE},
+        "iterated": job is not None and job.iterator is not None,
         "epoch_rng": job.epoch_rng if job is not None else {},
         "rng": rng_state(),
         "metrics": scalars(trainer.callback_metrics),

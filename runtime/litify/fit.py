@@ -147,6 +147,9 @@ def start_epoch(job: FitJob, state: State) -> int:
     if state.phase in (Phase.BATCHES, Phase.BATCH_END, Phase.VALIDATED):
         return resume_epoch(job, state)
     if job.resume is not None:
+        if job.resume.get("iterated"):  # the first epoch's iterator is made before on_train_start
+            restore_rng(job, "epoch_rng")
+            job.iterate()
         restore_rng(job, "rng")
         job.resume = None
     state.batch = 0

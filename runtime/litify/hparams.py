@@ -259,7 +259,7 @@ class LoadsFromCheckpoint(HyperparametersMixin):
 
         checkpoint = load(checkpoint_path, map_location, weights_only)
         keys = (cls.CHECKPOINT_HYPER_PARAMS_KEY, *PAST_KEYS)
-        found = next((checkpoint[key] for key in keys if key in checkpoint), {})
+        found: dict[str, Any] = next((checkpoint[key] for key in keys if key in checkpoint), {})
         if hparams_file is not None:
             found = {**found, **load_hparams_file(hparams_file)}
         try:

@@ -16,7 +16,7 @@ from litify_converter.refusals import Refusal, SelfCheckFailed
 from trajectory import check_same_steps, difference, run
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.py"))
-SCRIPTS = sorted((Path(__file__).parent / "same_steps").glob("*.py"))
+SCRIPTS = sorted((Path(__file__).parent / "cases" / "same_steps").glob("*.py"))
 ALONE = [Choice(**{name: value}) for name, values in DIMENSIONS.items() for value in values[1:]]
 
 

@@ -389,7 +389,32 @@ def test_report_says_why_an_idiom_was_left_out() -> None:
 
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
+METHODS = f"""{SETUP}
+class Fitter:
+    def __init__(self):
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=1)
+
+    def fit(self):
+        for data, target in loader:
+            F.cross_entropy(model(data), target).backward()
+            self.optimizer.step()
+
+Fitter().fit()
+"""
 REFUSED = {
+    "gradients, but no step": ("LC205", 14, f"{SETUP}{LOOP}".replace("optimizer.step()", "pass")),
+    "class": ("LC202", 18, METHODS),
+    "optimizer bound again": (
+        "LC206",
+        14,
+        f"{SETUP}{LOOP}    if epoch == 1:\n        optimizer = torch.optim.Adam(model.parameters())\n",
+    ),
+    "random epoch start": ("LC208", 11, f"{SETUP}{LOOP}".replace("    for data", "    torch.manual_seed(epoch)\n    for data")),
+    "processes": (
+        "LC207",
+        18,
+        f"import torch.multiprocessing as mp\n\ndef work(rank):\n{textwrap.indent(SETUP + LOOP, '    ')}\nmp.spawn(work, nprocs=2)\n",
+    ),
     "nothing trains": ("LC101", None, "print(1)\n"),
     "converted already": ("LC102", 7, "import litify\nclass A(litify.LightningModule):\n    pass\n"),
     "two loops": ("LC201", 16, f"{SETUP}{LOOP}for epoch in range(2):\n    for data, target in loader:{STEP}"),

@@ -73,11 +73,11 @@ def weights(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-def assert_same_weights(one: nn.Module, other: nn.Module) -> None:
+def assert_same_weights(one: nn.Module, other: nn.Module, what: str = "") -> None:
     """Bit for bit."""
     ours, theirs = one.state_dict(), other.state_dict()
     assert ours.keys() == theirs.keys()
     different = [name for name in ours if not torch.equal(ours[name], theirs[name])]
     assert (
         not different
-    ), f"{different} differ, by {max((ours[n] - theirs[n]).abs().max() for n in different)}"
+    ), f"{what} {different} differ, by {max((ours[n] - theirs[n]).abs().max() for n in different)}"
