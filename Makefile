@@ -14,7 +14,7 @@ types:
 	$(PYTHON) -m mypy
 
 test:
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2
 
 docs:  # pages that are generated from the code
 	$(PYTHON) -m litify_linter.document docs/rules

@@ -24,7 +24,7 @@ def test_exactly_two_commands_to_paste() -> None:
     commands = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)
     assert len(commands) == 2
     assert "litify convert fixtures/digits/train.py" in commands[0]
-    assert commands[1].endswith("pytest")
+    assert commands[1].endswith("pytest -n 2")
 
 
 def test_links_lead_somewhere() -> None:

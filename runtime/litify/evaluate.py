@@ -139,9 +139,12 @@ def run_batches(job: EvalJob, batches: Iterator[Batch]) -> list[Metrics]:
         job.state.val_batch_idx = batch_idx
         eval_batch(job, batch, batch_idx, loader_idx)
         results.hook = None
-        if results.logs_steps and not sanity:
-            job.seen[loader_idx] = job.seen.get(loader_idx, 0) + 1
-            trainer.send_metrics(results.collect()[1], step=job.seen[loader_idx] - 1)
+        if results.logs_steps:
+            step_values = trainer.publish(results)
+            if not sanity:
+                seen = job.seen.get(loader_idx, 0)
+                trainer.send_metrics(step_values, step=seen)
+                job.seen[loader_idx] = seen + 1
     results.end_batches()
     logged.append(keep(job))
     return logged

@@ -486,9 +486,10 @@ def end_epoch(job: FitJob, state: State) -> None:
         )
         run(tuple(hook for hook in found if hook), "on_train_epoch_end", results)
     trainer.publish(results)
-    if state.is_last_batch and job.configs and job.automatic:
+    if state.is_last_batch and job.configs and job.automatic and not job.without_metrics:
         step_lr(job, "epoch", state.epoch, plateau=True)
-    trainer.send_metrics(results.collect()[1], step=max(0, state.batches_stepped - 1))
+    job.without_metrics = False
+    trainer.send_metrics(results.collect()[1], behind=1)
     results.reset()
     results.hook = None
     count_epoch(state)

@@ -185,6 +185,9 @@ class FitJob:
         self.resume: dict[str, Any] | None = (
             None  # what a checkpoint in the middle of an epoch kept beside Lightning's keys
         )
+        self.without_metrics = (
+            False  # resumed within an epoch from a checkpoint of Lightning, which keeps no metrics to watch
+        )
         self.val_every: float = math.inf
         self.validation: EvalJob | None = None
 

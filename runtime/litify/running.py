@@ -19,7 +19,7 @@ from litify.metrics import scalars
 from litify.module import LightningModule
 from litify.optim import configure
 from litify.rank_zero import say, warn
-from litify.state import RunningStage, TrainerFn, TrainerStatus
+from litify.state import Phase, RunningStage, TrainerFn, TrainerStatus
 from litify.summary import start_block
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
     trainer.log_hyperparameters(module)
     if kept is not None:
         job.resume = checkpoint.restore_training(trainer, job, kept)
+        job.without_metrics = not job.resume and trainer.state.phase is not Phase.BETWEEN
     if trainer.enable_model_summary:
         block = start_block(trainer, module)  # on every rank: the run folder is agreed on by all of them
         if trainer.is_global_zero:

@@ -330,19 +330,25 @@ class Status:
             self.publish(self.results)
         return scalars(self._bar_metrics)
 
-    def send_metrics(self, metrics: Metrics, step: int | None = None) -> None:
-        """A row for the loggers. A metric named "step" takes the place of the x axis."""
+    def send_metrics(self, metrics: Metrics, step: int | None = None, behind: int = 0) -> None:
+        """A row for the loggers.
+
+        Args:
+            step: the x axis, for rows of evaluation batches; None: the training's, or the metric named "step", and the epoch in
+                the row.
+            behind: how many steps before the training's.
+        """
         if not metrics:
             return
         self._logged_metrics.update(metrics)
         if not self.loggers:
             return
         row: dict[str, Any] = scalars(metrics)
-        if "step" in row:
+        if step is None and "step" in row:
             step = int(row.pop("step"))
-        else:
+        elif step is None:
             row.setdefault("epoch", self.state.epoch)
-        step = self.state.batches_stepped if step is None else step
+            step = max(0, self.state.batches_stepped - behind)
         if self.is_global_zero:
             for logger in self.loggers:
                 logger.log_metrics(row, step)

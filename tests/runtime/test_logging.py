@@ -9,12 +9,12 @@ from unittest import mock
 
 import pytest
 import torch
+from tests.runtime.models import Classifier, Validated, loader, quiet
 from torch import Tensor, nn
 
 from litify import Callback, LightningModule, MisconfigurationException, Trainer
 from litify.loggers import CSVLogger, TensorBoardLogger
 from litify.loggers.base import Logger
-from tests.runtime.models import Classifier, Validated, loader, quiet
 
 
 class Recording(Logger):
