@@ -48,7 +48,7 @@ def test_holds_three_typed_packages(bare: Path) -> None:
 def test_missing_extra_is_one_line_and_exit_2(bare: Path, command: str) -> None:
     done = run(bare / "env/bin/litify", *command.split(), cwd=bare)
     assert done.returncode == 2
-    assert 'litify[run]' in done.stderr
+    assert "litify[run]" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

@@ -67,6 +67,7 @@ class Bind:
     target: ast.expr
     value_scope: Scope
     value: ast.expr
+    of_result: bool = False  # a result takes its name; else an argument its parameter
 
 
 Item = Moved | New | Bind

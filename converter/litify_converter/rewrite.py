@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import libcst as cst
 
@@ -66,11 +67,14 @@ class Rewriter(cst.CSTTransformer):
         return super().on_visit(node)
 
     def on_leave(self, original_node, updated_node):  # type: ignore[no-untyped-def]
+        left: Any
+        if id(original_node) in self.edits:
+            left = cst.FlattenSentinel(self.edits[id(original_node)])
+        else:
+            left = super().on_leave(original_node, updated_node)
         if id(original_node) in self._outside:
             self._shadowed.append(self._outside.pop(id(original_node)))
-        if id(original_node) in self.edits:
-            return cst.FlattenSentinel(self.edits[id(original_node)])
-        return super().on_leave(original_node, updated_node)
+        return left
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
@@ -80,11 +84,7 @@ class Rewriter(cst.CSTTransformer):
         return updated_node
 
     def leave_If(self, original_node: cst.If, updated_node: cst.If) -> cst.If | cst.RemovalSentinel:
-        if (
-            is_empty(updated_node.body)
-            and updated_node.orelse is None
-            and not isinstance(original_node.body, cst.Pass)
-        ):
+        if is_empty(updated_node.body) and updated_node.orelse is None and not is_empty(original_node.body):
             return cst.RemoveFromParent()
         return updated_node
 
@@ -103,8 +103,11 @@ class Rewriter(cst.CSTTransformer):
         if node is self.own:
             self._shadowed.append(set())
             return
-        tree = ast.parse(_text(node).strip())
-        inner: ast.AST = tree.body[0]
+        text = _text(node).strip()
+        try:
+            inner: ast.AST = ast.parse(text).body[0]
+        except SyntaxError:  # goes over several lines inside brackets
+            inner = ast.parse(f"({text})").body[0]
         if isinstance(inner, ast.Expr):
             inner = inner.value
         names: set[str] = set()

@@ -85,7 +85,7 @@ class Variables:
             return
         if isinstance(item.value_scope, ast.Module | Function) and isinstance(item.value, ast.Name):
             value = self.raw(item.value.id, item.value_scope)
-            is_parameter = target not in rebound
+            is_parameter = target not in rebound and not item.of_result
             if value is None and is_parameter:
                 self.constant[target] = item
             elif value is not None and is_parameter and self._resolved(value) != target:
@@ -190,6 +190,7 @@ def edited(statement: ast.stmt, plan: Plan) -> list[ast.stmt]:
         if isinstance(block, list) and all(isinstance(s, ast.stmt) for s in block):
             inner = [s for one in block for s in edited(one, plan)]
             setattr(twin, name, inner or ([ast.Pass()] if name == "body" else []))
-    if isinstance(twin, ast.If) and not twin.orelse and isinstance(twin.body[0], ast.Pass):
+    emptied = isinstance(twin, ast.If) and not twin.orelse and isinstance(twin.body[0], ast.Pass)
+    if emptied and not all(isinstance(s, ast.Pass) for s in getattr(statement, "body", [])):
         return []  # as the rewriter does
     return [twin]

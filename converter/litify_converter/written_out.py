@@ -45,12 +45,15 @@ def take_result(call: Call, result: ast.expr | None) -> list[Item]:
         case ast.Expr(value=ast.Call() as only) if only is call.call:
             return []
         case ast.Assign(targets=[target], value=ast.Call() as only) if only is call.call:
-            return [Bind(call.caller, target, call.function, value)]
+            return [Bind(call.caller, target, call.function, value, of_result=True)]
     # The call is a part of a larger expression: name the result, then run the statement with the name.
     name = f"{call.function.name}_result"
     text = ast.unparse(_Replace(call.call, ast.Name(name, ast.Load())).visit(copy.deepcopy(call.statement)))
     target = ast.Name(name, ast.Store())
-    return [Bind(call.caller, target, call.function, value), New(call.caller, text, call.statement)]
+    return [
+        Bind(call.caller, target, call.function, value, of_result=True),
+        New(call.caller, text, call.statement),
+    ]
 
 
 class _Replace(ast.NodeTransformer):

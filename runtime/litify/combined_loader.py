@@ -119,7 +119,7 @@ def is_loader(thing: Any) -> bool:
     if isinstance(thing, Mapping):
         return False
     if isinstance(thing, (list, tuple)):
-        return not any(_leaf_loader(item) for item in leaves(thing))
+        return not _holds_loaders(thing)
     return _leaf_loader(thing) or (hasattr(thing, "__getitem__") and hasattr(thing, "__len__"))
 
 
@@ -134,11 +134,20 @@ def _leaf_loader(thing: Any) -> bool:
     return hasattr(thing, "__iter__")
 
 
+def _holds_loaders(thing: Any) -> bool:
+    """Whether loaders are nested in it; then it is a collection of loaders, else a list of batches."""
+    if isinstance(thing, Mapping):
+        return any(map(_holds_loaders, thing.values()))
+    if isinstance(thing, (list, tuple)):
+        return any(map(_holds_loaders, thing))
+    return _leaf_loader(thing)
+
+
 def leaves(tree: Any) -> list[Any]:
-    """The leaves of nested lists, tuples and dictionaries."""
+    """The loaders in nested lists, tuples and dictionaries. A list of batches is a loader."""
     if isinstance(tree, Mapping):
         return [leaf for value in tree.values() for leaf in leaves(value)]
-    if isinstance(tree, (list, tuple)):
+    if isinstance(tree, (list, tuple)) and _holds_loaders(tree):
         return [leaf for value in tree for leaf in leaves(value)]
     return [tree]
 
@@ -147,10 +156,9 @@ def rebuild(tree: Any, values: Iterator[Any]) -> Any:
     """A tree of the same shape whose leaves are taken from `values`."""
     if isinstance(tree, Mapping):
         return {key: rebuild(value, values) for key, value in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(rebuild(value, values) for value in tree))
-    if isinstance(tree, (list, tuple)):
-        return type(tree)(rebuild(value, values) for value in tree)
+    if isinstance(tree, (list, tuple)) and _holds_loaders(tree):
+        parts = (rebuild(value, values) for value in tree)
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return next(values)
 
 

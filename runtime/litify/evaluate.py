@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from litify.data import Loaders
-from litify.hooks import is_overridden, run
+from litify.hooks import replaced, run
 from litify.job import EvalJob
 from litify.metrics import Metrics
 
@@ -117,7 +117,7 @@ def start(job: EvalJob) -> list[tuple[torch.nn.Module, bool]]:
 def leave_eval(job: EvalJob, modes: list[tuple[torch.nn.Module, bool]]) -> None:
     """Each module's mode as it was, or as the module's own hook wants it."""
     name = f"on_{job.kind}_model_train"
-    if job.kind != "predict" and is_overridden(name, job.module):
+    if job.kind != "predict" and replaced(name, job.module):
         run((getattr(job.module, name),), name, job.results)
         return
     for module, training in modes:

@@ -38,9 +38,11 @@ from litify.errors import MisconfigurationException
 from litify.hooks import run
 from litify.job import FitJob
 from litify.optim import step_schedulers
-from litify.rank_zero import say, warn
+from litify.outputs import as_outputs, check_loss, loss_of
+from litify.rank_zero import warn
 from litify.seed import isolate_rng, set_rng_state
 from litify.state import Phase, RunningStage, State
+from litify.stopping import is_done, may_stop, stops_now
 
 
 def fit(job: FitJob) -> None:
@@ -82,29 +84,6 @@ def sanity_check(job: FitJob) -> None:
         job.hooks.call("on_sanity_check_end")
         trainer.forget_metrics()
     state.val_batch_idx = -1
-
-
-def is_done(job: FitJob, state: State) -> bool:
-    """Whether no further epoch is due; says why."""
-    trainer = job.trainer
-    if trainer.num_training_batches == 0:
-        say("litify: no training batches")
-        return True
-    if trainer.max_steps != -1 and state.optimizer_steps >= trainer.max_steps:
-        trainer.stop_reason = f"max_steps={trainer.max_steps} reached"
-        return True
-    if trainer.max_epochs != -1 and state.epochs_processed >= trainer.max_epochs:
-        state.epoch = state.epochs_processed
-        trainer.stop_reason = f"max_epochs={trainer.max_epochs} reached"
-        return True
-    return trainer.should_stop and may_stop(job, state)
-
-
-def may_stop(job: FitJob, state: State) -> bool:
-    """Whether min_epochs and min_steps are met."""
-    trainer = job.trainer
-    epochs = not trainer.min_epochs or state.epochs_processed >= trainer.min_epochs
-    return epochs and (not trainer.min_steps or state.optimizer_steps >= trainer.min_steps)
 
 
 def train_epoch(job: FitJob, state: State) -> None:
@@ -238,10 +217,14 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
                 zero_grad(job, state, batch_idx)
         if loss is not None:
             share = loss if accumulate == 1 else loss / window_of(job, batch_idx)
-            if job.plain_backward:
-                share.backward()  # type: ignore[no-untyped-call]
-            else:
-                backward(job, share)
+            try:
+                if job.plain_backward:
+                    share.backward()  # type: ignore[no-untyped-call]
+                else:
+                    backward(job, share)
+            except RuntimeError:
+                check_loss(loss)
+                raise
         return loss
 
     if accumulate == 1 or steps_after(job, state, batch_idx):
@@ -330,36 +313,6 @@ def manual_step(job: FitJob, batch: Any, batch_idx: int) -> Any:
     return output
 
 
-def loss_of(output: Any) -> Tensor | None:
-    """The loss in what training_step returned; None where it skips the batch.
-
-    Raises:
-        MisconfigurationException: there is no loss in it.
-    """
-    loss = output.get("loss") if isinstance(output, dict) else output
-    if isinstance(output, dict) and "loss" not in output:
-        raise MisconfigurationException(
-            f"training_step returned a dictionary without 'loss' (keys {sorted(map(str, output))}); put the loss there."
-        )
-    if loss is None:
-        warn("training_step returned None: the batch is skipped.")
-    elif not isinstance(loss, Tensor):
-        raise MisconfigurationException(
-            f"training_step returned {type(loss).__name__}; return the loss as a tensor, a dictionary with 'loss', or None to skip. "
-            "Call self.automatic_optimization = False in __init__ if the step optimizes by itself."
-        )
-    return loss
-
-
-def as_outputs(output: Any) -> dict[str, Any]:
-    """What on_train_batch_end gets: a dictionary, detached."""
-    if output is None:
-        return {}
-    if isinstance(output, Tensor):
-        return {"loss": output.detach()}
-    return {key: value.detach() if isinstance(value, Tensor) else value for key, value in output.items()}
-
-
 def step_lr_after_batch(job: FitJob, state: State, batch_idx: int) -> None:
     """Schedulers that watch no metric: those by step, and at the end of an epoch those by epoch."""
     if job.automatic and steps_after(job, state, batch_idx):
@@ -434,16 +387,6 @@ def validate(job: FitJob, state: State) -> None:
     trainer.last_val_time = time.monotonic()
     trainer.enter(RunningStage.TRAINING, job.results)
     job.results.hook = hook
-
-
-def stops_now(job: FitJob, state: State) -> bool:
-    if may_stop(job, state):
-        return True
-    trainer = job.trainer
-    warn(
-        f"A stop was asked for, but min_epochs={trainer.min_epochs} or min_steps={trainer.min_steps} is not reached: going on."
-    )
-    return False
 
 
 def end_unsized(job: FitJob, state: State, batch_idx: int) -> None:

@@ -31,6 +31,13 @@ def is_overridden(name: str, instance: object, parent: type | None = None) -> bo
     return _function(method) is not _function(ours)
 
 
+def replaced(name: str, instance: object) -> bool:
+    """Whether a hook has to be called: as `is_overridden`, but wrapping or mocking the default one counts, too."""
+    method = getattr(instance, name, None)
+    ours = getattr(_parent_of(instance), name, None)
+    return method is not None and getattr(method, "__func__", method) is not ours
+
+
 def _function(method: Any) -> Any:
     """The function behind bound methods, partials and wrappers such as those of decorators that only record calls."""
     while True:
@@ -96,12 +103,12 @@ class HookTable:
         return tuple(
             partial(getattr(callback, name), self._trainer, self._module)
             for callback in self._callbacks
-            if is_overridden(name, callback) and (monitoring is None or callback.monitors == monitoring)
+            if replaced(name, callback) and (monitoring is None or callback.monitors == monitoring)
         )
 
     def of_module(self, name: str) -> Hook | None:
         """The module's own override of hook `name`."""
-        return getattr(self._module, name) if is_overridden(name, self._module) else None
+        return getattr(self._module, name) if replaced(name, self._module) else None
 
     def all(self, name: str) -> Hooks:
         """Callbacks first, then the module."""

@@ -12,7 +12,7 @@ from torch.optim import LBFGS
 
 from litify import data
 from litify.errors import MisconfigurationException
-from litify.hooks import Hook, Hooks, HookTable, is_overridden, requires, run, takes
+from litify.hooks import Hook, Hooks, HookTable, is_overridden, replaced, requires, run, takes
 from litify.metrics import Results
 from litify.optim import LightningOptimizer, LRSchedulerConfig
 from litify.precision.base import Precision
@@ -173,7 +173,7 @@ class FitJob:
         self.steppers: dict[int, Callable[[Any], Any]] = {}
         self.step_first: Callable[[Any], Any] = _no_optimizer
         self.zero_first: Callable[[], None] | None = None
-        plain = type(trainer.strategy).backward is Strategy.backward and not is_overridden("backward", module)
+        plain = type(trainer.strategy).backward is Strategy.backward and not replaced("backward", module)
         self.own_backward: Hook | None = None if plain else trainer.strategy.backward
         self.plain_backward = (
             plain and self.scale is None and not self.before_backward and not self.after_backward
@@ -199,7 +199,7 @@ class FitJob:
         if not optimizers:
             return
         self.step_first = self.steppers[id(optimizers[0])]
-        if not self.before_zero_grad and not is_overridden("optimizer_zero_grad", self.module):
+        if not self.before_zero_grad and self.own_zero_grad is None:
             self.zero_first = optimizers[0].zero_grad
 
     def _stepper(self, optimizer: Optimizer) -> Callable[[Any], Any]:
@@ -213,7 +213,7 @@ class FitJob:
 
     def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
         hooks = [partial(hook, optimizer) for hook in self.before_optimizer_step]
-        clips = self.trainer.gradient_clip_val or is_overridden("configure_gradient_clipping", self.module)
+        clips = self.trainer.gradient_clip_val or replaced("configure_gradient_clipping", self.module)
         if not hooks and not (clips and self.automatic):
             return None
 
@@ -230,9 +230,9 @@ class FitJob:
 
         return before_step
 
-    def _user_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Any:
+    def _user_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
         """`LightningOptimizer.step`: of the user under manual optimization, or in an own `optimizer_step`."""
-        step = self.steppers[id(optimizer)]
+        step = partial(optimizer.step, **kwargs) if kwargs else self.steppers[id(optimizer)]
         if self.automatic:
             return step(closure or _nothing)
         outer = self.results.hook

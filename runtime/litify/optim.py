@@ -246,9 +246,7 @@ class LightningOptimizer:
     An instance is also an instance of the class of the optimizer it wraps. Its attributes are the wrapped one's.
     """
 
-    def __init__(
-        self, optimizer: Optimizer, step: Callable[[Optimizer, Callable[[], Any] | None], Any]
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, step: Callable[..., Any]) -> None:
         self.__class__ = type("Lightning" + type(optimizer).__name__, (type(self), type(optimizer)), {})
         vars(self).update({k: v for k, v in vars(optimizer).items() if k not in ("step", "__del__")})
         self._optimizer = optimizer
@@ -261,8 +259,8 @@ class LightningOptimizer:
         return self._optimizer
 
     def step(self, closure: Callable[[], Any] | None = None, **kwargs: Any) -> Any:
-        """One step, with the closure if there is one. Returns what the optimizer returns."""
-        return self._step(self._optimizer, closure)
+        """One step, with the closure if there is one, and further arguments of the optimizer's own. Returns what it returns."""
+        return self._step(self._optimizer, closure, **kwargs)
 
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
@@ -281,6 +279,8 @@ class LightningOptimizer:
         self._optimizer.add_param_group(param_group)
 
     def __getattr__(self, name: str) -> Any:
+        if "_optimizer" not in vars(self):  # while it is being copied or unpickled
+            raise AttributeError(name)
         return getattr(vars(self)["_optimizer"], name)
 
     def __repr__(self) -> str:

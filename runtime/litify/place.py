@@ -60,7 +60,7 @@ def _world(given: dict[str, Any]) -> tuple[Any, int]:
 
 def _name(asked: Any, accelerator: Accelerator, devices: int, num_nodes: int) -> str:
     if asked not in (None, "auto"):
-        return str(asked)
+        return str(asked).lower()
     if accelerator.device_type == "xla":
         return "xla"
     return "ddp" if devices * num_nodes > 1 else "single_device"

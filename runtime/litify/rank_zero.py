@@ -39,10 +39,14 @@ def rank_zero_only(function: Callable[P, T]) -> Callable[P, T | None]:
     return wrapped
 
 
-@rank_zero_only
-def warn(message: str, category: type[Warning] = UserWarning, stacklevel: int = 4) -> None:
-    """A warning, once per place, from rank 0."""
-    warnings.warn(message, category=category, stacklevel=stacklevel)
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """A warning from rank 0, at the user's line that led to it."""
+    if rank() > 0:
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "litify":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category=category, stacklevel=level)
 
 
 @rank_zero_only

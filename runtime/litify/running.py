@@ -13,7 +13,7 @@ import torch
 from litify import checkpoint, evaluate
 from litify.errors import Interrupted, MisconfigurationException
 from litify.fit import fit
-from litify.hooks import HookTable, is_overridden
+from litify.hooks import HookTable, is_overridden, replaced
 from litify.job import EvalJob, FitJob
 from litify.metrics import scalars
 from litify.module import LightningModule
@@ -111,7 +111,7 @@ def _run(
 def _prepare_data(trainer: Trainer, module: LightningModule) -> None:
     """prepare_data in one process per node, or in one altogether; the others wait."""
     for owner in (trainer.datamodule, module):
-        if owner is not None and is_overridden("prepare_data", owner):
+        if owner is not None and replaced("prepare_data", owner):
             if trainer.local_rank == 0 if owner.prepare_data_per_node else trainer.is_global_zero:
                 owner.prepare_data()
             trainer.strategy.barrier("prepare_data")
@@ -125,7 +125,7 @@ def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: Trai
         trainer.datamodule.setup(stage=stage)
     hooks.call("setup", stage=stage)
     trainer.strategy.barrier("setup")
-    if is_overridden("configure_model", module):
+    if replaced("configure_model", module):
         with trainer.strategy.precision.module_context():
             module.configure_model()
 

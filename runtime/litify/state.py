@@ -29,6 +29,11 @@ class RunningStage(str, Enum):
     __str__ = str.__str__
 
     @property
+    def dataloader_prefix(self) -> str | None:
+        """The prefix of the hook that gives its loaders."""
+        return {"validate": "val", "sanity_check": "val"}.get(self.value, self.value)
+
+    @property
     def evaluating(self) -> bool:
         return self in (RunningStage.VALIDATING, RunningStage.TESTING, RunningStage.SANITY_CHECKING)
 

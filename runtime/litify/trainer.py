@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from datetime import timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from litify import checkpoint, flags, settings
+from litify.attached import Attached
 from litify.callbacks.base import Callback
 from litify.datamodule import LightningDataModule
 from litify.errors import MisconfigurationException
@@ -17,13 +19,12 @@ from litify.place import choose
 from litify.rank_zero import warn
 from litify.running import call
 from litify.state import State, TrainerFn
-from litify.status import Status
 from litify.strategies.base import Strategy
 
 CkptPath = str | Path | None
 
 
-class Trainer(Status):
+class Trainer(Attached):
     """Runs the engineering around a LightningModule: loops, devices, precision, logging, checkpoints.
 
     Args:
@@ -52,7 +53,7 @@ class Trainer(Status):
         benchmark: torch.backends.cudnn.benchmark.
         inference_mode: torch.inference_mode in validate, test and predict; False is torch.no_grad.
         use_distributed_sampler: give each process its part of the data.
-        profiler: None.
+        profiler: None; there are no profilers here yet.
         detect_anomaly: torch.autograd.set_detect_anomaly.
         barebones: nothing besides training itself, to measure what that costs.
         plugins: None, or precision plugins as Precision objects.
@@ -123,13 +124,17 @@ class Trainer(Status):
             given["max_epochs"], given["max_steps"], given["check_val_every_n_epoch"], interval,
             given["reload_dataloaders_every_n_epochs"],
         )  # fmt: skip
+        if given["profiler"] is not None:
+            raise MisconfigurationException(
+                f"Trainer(profiler={given['profiler']!r}): there are no profilers here; leave it out and use torch.profiler around fit."
+            )
         settings.deterministic(given["deterministic"], given["benchmark"])
         super().__init__()
         fast = int(given["fast_dev_run"])
         self.state = State()
         for name in PLAIN:
             setattr(self, name, given[name])
-        self.fast_dev_run = given["fast_dev_run"]
+        self.fast_dev_run = True if given["fast_dev_run"] == 1 else given["fast_dev_run"]
         for name, value in settings.batch_limits(given, given["overfit_batches"], fast).items():
             setattr(self, name, value)
         self.overfit_batches = settings.limit(given["overfit_batches"], "overfit_batches")
@@ -137,7 +142,7 @@ class Trainer(Status):
         self.log_every_n_steps = 50 if given["log_every_n_steps"] is None else given["log_every_n_steps"]
         self.num_sanity_val_steps = _sanity_steps(given["num_sanity_val_steps"], fast)
         self.enable_model_summary = given["enable_model_summary"] is not False
-        self.default_root_dir = str(given["default_root_dir"] or Path.cwd())
+        self.default_root_dir = os.path.expanduser(given["default_root_dir"] or os.getcwd())
         self.strategy = choose(given)
         self.loggers = self.make_loggers(given["logger"], fast)
         self.set_callbacks(given, fast)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from litify.cli import COMMANDS
 
 HEAVY = {"torch", "libcst", "black", "numpy", "lightning"}

@@ -52,7 +52,11 @@ def test_standard_output_diff_and_check_write_nothing(folder: Path) -> None:
     out = litify("convert", "train.py", "-o", "-", cwd=folder)
     assert out.returncode == 0 and "def training_step(self, batch, batch_idx):" in out.stdout
     diff = litify("convert", "train.py", "--diff", cwd=folder)
-    assert diff.returncode == 0 and "+    def training_step" in diff.stdout and "-        loss.backward()" in diff.stdout
+    assert (
+        diff.returncode == 0
+        and "+    def training_step" in diff.stdout
+        and "-        loss.backward()" in diff.stdout
+    )
     assert "\x1b" not in diff.stdout  # no colours where there is no terminal
     assert litify("convert", "train.py", "--check", cwd=folder).returncode == 1
     assert sorted(os.listdir(folder)) == ["train.py"]
@@ -152,5 +156,7 @@ def test_nothing_of_the_script_runs(folder: Path) -> None:
 
 def test_needs_no_torch(folder: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from litify.cli import main; sys.argv[1:] = ['convert', 'train.py']; main()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr

@@ -48,7 +48,12 @@ def test_interrupted_training_keeps_a_checkpoint_and_goes_on(tmp_path: Path) -> 
     command = [sys.executable, "-m", "litify", "run", "slow.py", "--"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*command, "100"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [*command, "100"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -71,7 +76,12 @@ def test_interrupted_training_keeps_a_checkpoint_and_goes_on(tmp_path: Path) -> 
     at = torch.load(kept[0], weights_only=True)["global_step"]
     assert at > 5
     done = subprocess.run(
-        [*command, "3", str(kept[0])], cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120
+        [*command, "3", str(kept[0])],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     steps = [int(n) for n in re.findall(r"^step (\d+)$", done.stdout, re.MULTILINE)]

@@ -79,8 +79,12 @@ def test_the_same_file_trains_under_lightning(converted: Path, tmp_path: Path) -
 def test_two_processes(converted: Path, tmp_path: Path) -> None:
     """Promise 4: flags, never edits. Each test image is counted once."""
     script = str(converted / "train_lit.py")
-    done = litify("run", script, "--devices", "2", "--accelerator", "cpu", "--", "--epochs", "3", cwd=tmp_path)
-    assert len(re.findall(r"Accuracy: \d+/300 ", done.stdout)) == 3  # one process prints, the sums are of both
+    done = litify(
+        "run", script, "--devices", "2", "--accelerator", "cpu", "--", "--epochs", "3", cwd=tmp_path
+    )
+    assert (
+        len(re.findall(r"Accuracy: \d+/300 ", done.stdout)) == 3
+    )  # one process prints, the sums are of both
     assert accuracies(done.stdout)[-1] >= 90
 
 

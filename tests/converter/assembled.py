@@ -115,6 +115,10 @@ def possible(choice: Choice) -> Choice:
         choice = replace(choice, control="none")
     if choice.epochs == "while" and choice.control == "epoch-continue":
         choice = replace(choice, control="none")  # it would never end
+    if choice.place in ("main", "train-in-main", "one-function") and choice.evaluation == "function-globals":
+        choice = replace(choice, evaluation="function")  # its globals would be locals there
+    if choice.place == "step-function" and choice.after == "loss":
+        choice = replace(choice, after="none")
     if choice.place == "one-function" and choice.after == "epoch":
         choice = replace(choice, after="none")
     return choice
@@ -136,7 +140,9 @@ def script(choice: Choice) -> str:
             parts += ["def main():", _indented([setup, *loop, after])]
             parts += ['\n\nif __name__ == "__main__":\n    main()']
         case "train-in-main":
-            function, call = _as_function("train", [*start, *_batches(head, body), *end], loop_of(setup, choice))
+            function, call = _as_function(
+                "train", [*start, *_batches(head, body), *end], loop_of(setup, choice)
+            )
             lines = _wrapped_epochs(choice, [call])
             parts += [function, "def main():", _indented([setup, *lines, after])]
             parts += ['\n\nif __name__ == "__main__":\n    main()']
@@ -154,7 +160,10 @@ def script(choice: Choice) -> str:
 def _setup(choice: Choice) -> str:
     lines = [SETUP.strip()]
     if choice.device == "device":
-        lines += ['device = torch.device("cuda" if torch.cuda.is_available() else "cpu")', "model = model.to(device)"]
+        lines += [
+            'device = torch.device("cuda" if torch.cuda.is_available() else "cpu")',
+            "model = model.to(device)",
+        ]
     if choice.device == "cuda-if":
         lines += ["use_cuda = torch.cuda.is_available()", "if use_cuda:", "    model.cuda()"]
     if choice.source == "zip":
@@ -207,7 +216,15 @@ def _optimizers(choice: Choice) -> list[str]:
 def _epoch(choice: Choice) -> tuple[list[str], str | None, list[str], list[str]]:
     """(lines before the batch loop, its header, its body, lines after it)."""
     start = _schedule_start(choice)
-    if choice.evaluation in ("function", "returned", "best", "inline", "on-train", "function-globals", "before-too"):
+    if choice.evaluation in (
+        "function",
+        "returned",
+        "best",
+        "inline",
+        "on-train",
+        "function-globals",
+        "before-too",
+    ):
         start.append("model.train()")
     start += {
         "running-loss": ["running_loss = 0.0"],
@@ -223,10 +240,18 @@ def _epoch(choice: Choice) -> tuple[list[str], str | None, list[str], list[str]]
     if choice.schedule == "per-batch":
         body.append("scheduler.step()")
     if choice.control == "break-end" and header is not None:
-        body += [f"if {_index(choice)} >= 2:", "    break"] if _index(choice) else ["if loss.item() < 0.9:", "    break"]
+        body += (
+            [f"if {_index(choice)} >= 2:", "    break"]
+            if _index(choice)
+            else ["if loss.item() < 0.9:", "    break"]
+        )
     end = _state_after(choice) + _evaluation_and_schedule(choice)
     if choice.control == "epoch-continue":
-        end = ["if epoch == 1:", "    continue", *end] if end else ["if epoch == 1:", "    continue", "print('R: late')"]
+        end = (
+            ["if epoch == 1:", "    continue", *end]
+            if end
+            else ["if epoch == 1:", "    continue", "print('R: late')"]
+        )
     if choice.control == "early-stop":
         metric = "val_loss" if choice.evaluation in ("returned", "best", "inline") else "loss.item()"
         end += [f"if {metric} > best + 0.05:", "    break", f"best = min(best, {metric})"]
@@ -269,7 +294,9 @@ def _source(choice: Choice) -> tuple[str | None, list[str]]:
 
 
 def _index(choice: Choice) -> str | None:
-    return {"enumerate": "batch_idx", "enumerate-1": "batch_idx", "get-batch": "it", "iterator": "it"}.get(choice.source)
+    return {"enumerate": "batch_idx", "enumerate-1": "batch_idx", "get-batch": "it", "iterator": "it"}.get(
+        choice.source
+    )
 
 
 def _forward(choice: Choice) -> list[str]:
@@ -451,17 +478,23 @@ def _loop(
     if choice.place == "train-in-main":
         return []
     if choice.place == "step-function":
-        function, call = _as_function("train_step", body, {*bound(ast.parse(setup)), "epoch"}, head, start, end)
+        function, call = _as_function(
+            "train_step", body, {*bound(ast.parse(setup)), "epoch"}, head, start, end
+        )
         return [function, *_wrapped_epochs(choice, [*start, *_batches(head, [call]), *end])]
     if choice.place in ("train-arguments", "train-globals"):
-        inner = [*start, *_batches(head, body)] + _state_after(choice)
-        rest = end[len(_state_after(choice)) :] if end[: len(_state_after(choice))] == _state_after(choice) else end
+        inner = [*start, *_batches(head, body), *_state_after(choice)]
+        rest = (
+            end[len(_state_after(choice)) :]
+            if end[: len(_state_after(choice))] == _state_after(choice)
+            else end
+        )
         inner = inner if rest is not end or not _state_after(choice) else [*start, *_batches(head, body)]
         known = bound(ast.parse(setup)) | {"epoch"}
         if choice.place == "train-globals":
             function, call = _as_global_function("train", inner, known, rest, choice)
         else:
-            function, call = _as_function("train", inner, known, None, [], rest + [_after(choice)])
+            function, call = _as_function("train", inner, known, None, [], [*rest, _after(choice)])
         return [function, *_wrapped_epochs(choice, [call, *rest])]
     return _wrapped_epochs(choice, [*start, *_batches(head, body), *end])
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import libcst as cst
 import pytest
+
 from litify_converter.convert import convert_script
 from litify_converter.lifetimes import Home, find_homes
 from litify_converter.plan import general_plan
@@ -235,7 +236,9 @@ def test_role(text: str, name: str, role: Role | None) -> None:
 
 
 def test_role_of_a_parameter_comes_from_its_calls() -> None:
-    read_script = script(f"{HEAD}\ndef f(net, opt, x=1):\n    pass\n\nf(nn.Linear(1, 1), opt=torch.optim.Adam([]))")
+    read_script = script(
+        f"{HEAD}\ndef f(net, opt, x=1):\n    pass\n\nf(nn.Linear(1, 1), opt=torch.optim.Adam([]))"
+    )
     function = read_script.roles.functions["f"]
     roles = [read_script.roles.of(ast.Name(n, ast.Load()), function) for n in ("net", "opt", "x")]
     assert roles == [Role.MODEL, Role.OPTIMIZER, None]
@@ -246,8 +249,7 @@ def test_role_of_a_parameter_comes_from_its_calls() -> None:
 
 def test_nest_of_loops_in_the_module() -> None:
     text = f"{HEAD}{SETUP}for epoch in range(1, 4):\n    total = 0\n    for i, (data, target) in enumerate(loader):{STEP}    print(total)\n"
-    assert str(find_nest(script(text))) == textwrap.dedent(
-        """\
+    assert str(find_nest(script(text))) == textwrap.dedent("""\
         entry module, line 10
         epochs epoch: 1 .. 4
         batches of loader
@@ -259,8 +261,7 @@ def test_nest_of_loops_in_the_module() -> None:
           module:15 loss.backward()
           module:16 optimizer.step()
         end:
-          module:17 print(total)"""
-    )
+          module:17 print(total)""")
 
 
 def test_nest_through_functions() -> None:
@@ -286,8 +287,7 @@ def main():
 
 main()
 """
-    assert str(find_nest(script(text))) == textwrap.dedent(
-        """\
+    assert str(find_nest(script(text))) == textwrap.dedent("""\
         entry main, line 20
         epochs epoch: 0 .. 3
         batches of batches
@@ -303,8 +303,7 @@ main()
           train:12 optimizer.step()
         end:
           main:last = train:loss.item()
-          main:22 print(last)"""
-    )
+          main:22 print(last)""")
 
 
 def test_nest_without_batches() -> None:
@@ -381,7 +380,11 @@ def test_report() -> None:
 
 
 def test_report_says_why_an_idiom_was_left_out() -> None:
-    conversion = convert_script(script(HEAD + SETUP + LOOP.replace("        loss.backward()", "        loss.backward(retain_graph=True)")))
+    conversion = convert_script(
+        script(
+            HEAD + SETUP + LOOP.replace("        loss.backward()", "        loss.backward(retain_graph=True)")
+        )
+    )
     looks = [note for note in conversion.plan.notes if note.kind == "look"]
     assert any("backward() is called with arguments" in n.text and n.line == 14 for n in looks)
     assert "train.py:14: needs a look: " in as_text(conversion, Path("out.py"))
@@ -409,7 +412,11 @@ REFUSED = {
         17,
         f"{SETUP}{LOOP}    if epoch == 1:\n        optimizer = torch.optim.Adam(model.parameters())\n",
     ),
-    "random epoch start": ("LC208", 11, f"{SETUP}{LOOP}".replace("    for data", "    torch.manual_seed(epoch)\n    for data")),
+    "random epoch start": (
+        "LC208",
+        11,
+        f"{SETUP}{LOOP}".replace("    for data", "    torch.manual_seed(epoch)\n    for data"),
+    ),
     "processes": (
         "LC207",
         18,
@@ -435,7 +442,9 @@ REFUSED = {
 }
 
 
-WRONG_LINE = pytest.mark.xfail(reason="the line of the loop is named, not the one that makes the optimizer", strict=True)
+WRONG_LINE = pytest.mark.xfail(
+    reason="the line of the loop is named, not the one that makes the optimizer", strict=True
+)
 NAMES = [pytest.param(n, marks=WRONG_LINE) if n == "optimizer bound again" else n for n in REFUSED]
 
 
@@ -451,9 +460,26 @@ def test_refusal_has_its_code_and_line(name: str) -> None:
 
 # -- robustness --------------------------------------------------------------------------------------------------------
 
+ODD_SCRIPTS = {
+    "recursive function": "def f(n):\n    return f(n - 1) if n else 0\n\n\nf(3)\n",
+    "functions that call each other": "def a():\n    return b()\n\n\ndef b():\n    return a()\n\n\nx = a\n",
+    "lambda over lines": "x = list(map(\n    lambda name:\n        name.upper(), 'ab'))\n",
+    "comprehension over lines": "x = [\n    a\n    for a\n    in 'ab'\n    if a\n]\ny = sum(\n    1\n    for a\n    in x)\n",
+    "star import": "from os.path import *\nprint(join('a', 'b'))\n",
+    "class in a function": "def f():\n    class A:\n        b = 1\n        def c(self): return self.b\n    return A().c()\n\n\nf()\n",
+    "del and global": "def f():\n    global g\n    g = 1\n\n\nf()\ndel g\n",
+}
 LIBRARY = sorted(Path(sysconfig.get_path("stdlib")).rglob("*.py"))
 TRAINS = "\n\nimport torch\nmodel = torch.nn.Linear(1, 1)\noptimizer = torch.optim.SGD(model.parameters(), lr=1)\nfor epoch in range(2):\n    optimizer.zero_grad()\n    model(torch.ones(1)).sum().backward()\n    optimizer.step()\n"
-SAMPLE = random.Random(0).sample([p for p in LIBRARY if p.stat().st_size < 40_000 and "site-packages" not in p.parts], 30)
+SAMPLE = random.Random(0).sample(
+    [p for p in LIBRARY if p.stat().st_size < 40_000 and "site-packages" not in p.parts], 30
+)
+
+
+@pytest.mark.parametrize("text", ODD_SCRIPTS.values(), ids=ODD_SCRIPTS)
+def test_odd_code_around_the_loop(text: str) -> None:
+    result = convert_script(parse(text + TRAINS, Path("train.py"))).text
+    compile(result, "train_lit.py", "exec", dont_inherit=True)
 
 
 @pytest.mark.parametrize("path", SAMPLE, ids=lambda p: p.name)

@@ -23,9 +23,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
 from litify_converter.convert import convert_script
 from litify_converter.read import parse
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 SEED = 7
 RESULT = "R:"  # lines a script prints with this in front are its results; both sides must print them alike
@@ -136,19 +137,21 @@ def difference(raw: Trajectory, lit: Trajectory) -> str | None:
         return f"{len(raw.results)} result lines became {len(lit.results)}: {raw.results} {lit.results}"
     left = list(lit.results)  # validation runs before on_train_epoch_end, so lines may change places
     for one in raw.results:
-        match = next((other for other in left if _alike(one, other)), None)
+        match = next((other for other in left if alike(one, other)), None)
         if match is None:
             return f"result {one!r} is missing in {left}"
         left.remove(match)
     return None
 
 
-def _alike(one: str, other: str) -> bool:
+def alike(one: str, other: str) -> bool:
     """The same text, its numbers equal within single precision summed in another order."""
     left, right = NUMBER.findall(one), NUMBER.findall(other)
     if NUMBER.sub("#", one) != NUMBER.sub("#", other):
         return False
-    return [float(v) for v in left] == pytest.approx([float(v) for v in right], rel=1e-4, abs=1e-5, nan_ok=True)
+    return [float(v) for v in left] == pytest.approx(
+        [float(v) for v in right], rel=1e-4, abs=1e-5, nan_ok=True
+    )
 
 
 def converted(text: str, style: str = "auto") -> str:

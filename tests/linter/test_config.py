@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from litify_linter.config import (
     ERROR_CODES,
     ConfigError,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from litify_linter import files
 from litify_linter.config import Settings
 from litify_linter.files import Problem, Target, discover

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from litify_linter.check import check_file
 from litify_linter.config import Settings
 

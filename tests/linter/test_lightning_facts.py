@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+
 from litify_linter.reading.lightning import HOOK_ARGUMENTS
 from litify_linter.rules.misplaced_log import OUTSIDE_LOOPS
 from litify_linter.rules.removed_hook import REMOVED as REMOVED_HOOKS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from linting import findings
+
 from litify_linter.config import default_codes
 
 FILE = """\

@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from litify_linter.check import Checked, check_source
 from litify_linter.config import Settings
 from litify_linter.output import FORMATS, render

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from litify_linter.check import Checked, check_source
 from litify_linter.config import Settings
 from litify_linter.output import FORMATS, render

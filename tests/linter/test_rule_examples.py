@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from linting import findings
+
 from litify_linter.document import pages
 from litify_linter.reading.source import read_source
 from litify_linter.rules import FAMILIES, all_rules, find_rule

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from litify_linter.check import check_source
 from litify_linter.config import Settings
 from litify_linter.reading.source import UnreadableSource, read_source

@@ -20,8 +20,64 @@ try:
 except Exception as error:  # a broken torchvision beside it stops it in more ways than ImportError
     pytest.skip(f"lightning cannot be imported: {error}", allow_module_level=True)
 
-HOOKS = ["on_fit_start", "on_fit_end", "on_train_start", "on_train_end", "on_train_epoch_start", "on_train_epoch_end", "on_train_batch_start", "on_train_batch_end", "on_validation_start", "on_validation_end", "on_validation_epoch_start", "on_validation_epoch_end", "on_validation_batch_start", "on_validation_batch_end", "on_test_start", "on_test_end", "on_test_epoch_start", "on_test_epoch_end", "on_test_batch_start", "on_test_batch_end", "on_predict_start", "on_predict_end", "on_predict_epoch_start", "on_predict_epoch_end", "on_predict_batch_start", "on_predict_batch_end", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad", "on_save_checkpoint", "on_load_checkpoint", "setup", "teardown"]
-MODULE_HOOKS = ["configure_model", "configure_optimizers", "prepare_data", "train_dataloader", "val_dataloader", "backward", "optimizer_step", "optimizer_zero_grad", "lr_scheduler_step", "configure_gradient_clipping", "on_validation_model_eval", "on_test_model_eval", "on_before_batch_transfer", "on_after_batch_transfer", "transfer_batch_to_device", "training_step", "validation_step", "test_step", "predict_step", "configure_callbacks"]
+HOOKS = [
+    "on_fit_start",
+    "on_fit_end",
+    "on_train_start",
+    "on_train_end",
+    "on_train_epoch_start",
+    "on_train_epoch_end",
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_validation_start",
+    "on_validation_end",
+    "on_validation_epoch_start",
+    "on_validation_epoch_end",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+    "on_test_start",
+    "on_test_end",
+    "on_test_epoch_start",
+    "on_test_epoch_end",
+    "on_test_batch_start",
+    "on_test_batch_end",
+    "on_predict_start",
+    "on_predict_end",
+    "on_predict_epoch_start",
+    "on_predict_epoch_end",
+    "on_predict_batch_start",
+    "on_predict_batch_end",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+    "on_save_checkpoint",
+    "on_load_checkpoint",
+    "setup",
+    "teardown",
+]
+MODULE_HOOKS = [
+    "configure_model",
+    "configure_optimizers",
+    "prepare_data",
+    "train_dataloader",
+    "val_dataloader",
+    "backward",
+    "optimizer_step",
+    "optimizer_zero_grad",
+    "lr_scheduler_step",
+    "configure_gradient_clipping",
+    "on_validation_model_eval",
+    "on_test_model_eval",
+    "on_before_batch_transfer",
+    "on_after_batch_transfer",
+    "transfer_batch_to_device",
+    "training_step",
+    "validation_step",
+    "test_step",
+    "predict_step",
+    "configure_callbacks",
+]
 CALLBACK_HOOKS = ["on_sanity_check_start", "on_sanity_check_end"]
 
 Calls = list[str]

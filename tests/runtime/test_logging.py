@@ -156,8 +156,9 @@ def test_logging_never_reads_from_the_device_unless_a_row_is_due() -> None:
         reads += 1
         return plain(tensor)
 
+    batches = list(loader(40))  # a DataLoader's iterator reads its own seed
     with mock.patch.object(Tensor, "item", item), mock.patch.object(Tensor, "__float__", item):
-        quiet(logger=Recording(), max_epochs=1, log_every_n_steps=10).fit(Module(), list(loader(40)))
+        quiet(logger=Recording(), max_epochs=1, log_every_n_steps=10).fit(Module(), batches)
     assert reads == 4, "two values for the row of step 10, two for that of the epoch"
 
 

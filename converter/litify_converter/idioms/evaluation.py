@@ -128,7 +128,8 @@ class Evaluation(Idiom):
         if variable is None or variable in made or variable.scope not in (entry, script.tree):
             raise Unproven("the loader of the evaluation is made anew in each epoch", loop.statement)
         train = plan.nest.batches
-        if isinstance(train.source, ast.Name) and variables.of(train.source.id, train.scope) == variable:
+        names = [n for n in ast.walk(train.source or ast.Constant(None)) if isinstance(n, ast.Name)]
+        if any(variables.of(n.id, train.scope) == variable for n in names):
             raise Unproven("the evaluation runs over the training data", loop.statement)
 
 

@@ -127,6 +127,7 @@ class Roles:
         self.owner: dict[Function, ast.ClassDef] = {}  # method -> class
         self.outer: dict[Scope, Scope] = {}
         self._known: dict[tuple[Scope, str], Role] = {}
+        self._asked: set[Function] = set()  # functions whose result is being looked at
         self._index(tree)
         for _ in range(4):  # roles flow through at most a few calls; stops as soon as nothing is new
             before = len(self._known)
@@ -358,11 +359,15 @@ class Roles:
                 text = self.imports.resolve(call.func.value) if isinstance(call.func, ast.Subscript) else None
                 return Role.MODEL if text == "torchvision.models.__dict__" else None
         function = self.callee(call, scope)
-        if function is not None:
-            for returned in self._returns(function):
-                role = self.of(returned, function)
-                if role is not None:
-                    return role
+        if function is not None and function not in self._asked:  # it may return a call of itself
+            self._asked.add(function)
+            try:
+                for returned in self._returns(function):
+                    role = self.of(returned, function)
+                    if role is not None:
+                        return role
+            finally:
+                self._asked.discard(function)
         if qualified is not None and qualified.rpartition(".")[2].endswith("DataLoader"):
             return Role.LOADER
         return None

@@ -2,7 +2,7 @@
 
 from litify.callbacks.base import Callback
 from litify.callbacks.checkpoint import Checkpoint
-from litify.callbacks.early_stopping import EarlyStopping
+from litify.callbacks.early_stopping import EarlyStopping, EarlyStoppingReason
 from litify.callbacks.epoch_lines import EpochLines
 from litify.callbacks.lambda_function import LambdaCallback
 from litify.callbacks.lr_monitor import LearningRateMonitor
@@ -14,6 +14,7 @@ __all__ = [
     "Callback",
     "Checkpoint",
     "EarlyStopping",
+    "EarlyStoppingReason",
     "EpochLines",
     "LambdaCallback",
     "LearningRateMonitor",

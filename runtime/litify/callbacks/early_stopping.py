@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -16,6 +17,16 @@ from litify.rank_zero import say, warn
 if TYPE_CHECKING:
     from litify.module import LightningModule
     from litify.trainer import Trainer
+
+
+class EarlyStoppingReason(Enum):
+    """Why training was stopped."""
+
+    NOT_STOPPED = 0
+    STOPPING_THRESHOLD = 1
+    DIVERGENCE_THRESHOLD = 2
+    PATIENCE_EXHAUSTED = 3
+    NON_FINITE_METRIC = 4
 
 
 class EarlyStopping(Callback):
@@ -65,6 +76,7 @@ class EarlyStopping(Callback):
         self.log_rank_zero_only = log_rank_zero_only
         self.wait_count = 0
         self.stopped_epoch = 0
+        self.stopping_reason = EarlyStoppingReason.NOT_STOPPED
         self.stopping_reason_message: str | None = None
         self.best_score = torch.tensor(math.inf if mode == "min" else -math.inf)
 
@@ -122,16 +134,19 @@ class EarlyStopping(Callback):
         """Whether to stop at this value, and why; counts checks without improvement."""
         value = float(current)
         if self.check_finite and not math.isfinite(value):
+            self.stopping_reason = EarlyStoppingReason.NON_FINITE_METRIC
             return (
                 True,
                 f"{self.monitor} is {value}, not finite: stopping (best was {float(self.best_score):.3f})",
             )
         if self.stopping_threshold is not None and self.monitor_op(current, self.stopping_threshold):
+            self.stopping_reason = EarlyStoppingReason.STOPPING_THRESHOLD
             return (
                 True,
                 f"{self.monitor} is {value:.3f}, as good as stopping_threshold={self.stopping_threshold} asks: stopping",
             )
         if self.divergence_threshold is not None and self.monitor_op(-current, -self.divergence_threshold):
+            self.stopping_reason = EarlyStoppingReason.DIVERGENCE_THRESHOLD
             return (
                 True,
                 f"{self.monitor} is {value:.3f}, as bad as divergence_threshold={self.divergence_threshold}: stopping",
@@ -147,6 +162,7 @@ class EarlyStopping(Callback):
             return False, text
         self.wait_count += 1
         if self.wait_count >= self.patience:
+            self.stopping_reason = EarlyStoppingReason.PATIENCE_EXHAUSTED
             return (
                 True,
                 f"{self.monitor} did not improve in {self.wait_count} checks (best {float(best):.3f}): stopping",

@@ -116,4 +116,4 @@ class LearningRateMonitor(Callback):
         if row:
             trainer.take_metrics(row)
             for logger in trainer.loggers if trainer.is_global_zero else ():
-                logger.log_metrics(row, trainer.state.batches_stepped)
+                logger.log_metrics(metrics=row, step=trainer.state.batches_stepped)

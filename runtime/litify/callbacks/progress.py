@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from litify.callbacks.base import Callback
 
@@ -261,6 +261,9 @@ class TQDMProgressBar(ProgressBar):
         """A new bar for predict."""
         return self.init_validation_tqdm()
 
+    def _file(self) -> TextIO:
+        return sys.stderr
+
     def _bar(self, position: int, leave: bool) -> Any:
         from tqdm import tqdm  # only where a bar is drawn
 
@@ -269,7 +272,7 @@ class TQDMProgressBar(ProgressBar):
             leave=leave,
             disable=self.is_disabled,
             dynamic_ncols=True,
-            file=sys.stderr,
+            file=self._file(),
             smoothing=0,
         )
 

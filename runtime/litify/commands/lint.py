@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
 from litify_linter.output import FORMATS
 
 if TYPE_CHECKING:

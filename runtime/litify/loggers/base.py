@@ -88,6 +88,8 @@ class RunFolder(Logger):
         sub_dir: a folder within the run's.
     """
 
+    NAME_HPARAMS_FILE = "hparams.yaml"
+
     def __init__(
         self,
         save_dir: str | Path,
@@ -162,4 +164,6 @@ class RunFolder(Logger):
                     else getattr(value, "__name__", type(value).__name__)
                 )
             plain[key] = value
-        (folder / "hparams.yaml").write_text(yaml.safe_dump(plain, sort_keys=False) if plain else "{}\n")
+        (folder / self.NAME_HPARAMS_FILE).write_text(
+            yaml.safe_dump(plain, sort_keys=False) if plain else "{}\n"
+        )

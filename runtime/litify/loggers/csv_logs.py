@@ -101,14 +101,14 @@ class CSVLogger(RunFolder):
         if self._rows % self._flush_every == 0:
             self.save()
 
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         if rank() == 0:
             self.experiment.log_hparams(as_dict(params))
 
     def save(self) -> None:
         if self._experiment is not None and rank() == 0:
             self._experiment.save()
-            if not os.path.exists(os.path.join(self.log_dir, "hparams.yaml")):
+            if not os.path.exists(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE)):
                 self.write_hparams(self._experiment.hparams)
 
     def __getstate__(self) -> dict[str, Any]:

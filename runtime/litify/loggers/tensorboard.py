@@ -115,7 +115,7 @@ class TensorBoardLogger(RunFolder):
         if self._experiment is not None:
             self._experiment.flush()
         folder = Path(self.log_dir)
-        if rank() == 0 and folder.is_dir() and not (folder / "hparams.yaml").exists():
+        if rank() == 0 and folder.is_dir() and not (folder / self.NAME_HPARAMS_FILE).exists():
             self.write_hparams(self.hparams)
 
     def finalize(self, status: str) -> None:

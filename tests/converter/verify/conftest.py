@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from litify_converter.verify.run import run_recorded
 from litify_converter.verify.scratch import mirror
 from litify_converter.verify.trace import Settings, Trace, read_trace

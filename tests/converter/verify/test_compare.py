@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+
 from litify_converter.verify.compare import compare
 from litify_converter.verify.trace import End, Step, Trace, Weight
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from litify_converter.verify.trace import Trace
 
 Record = Callable[..., Trace]  # the fixture of conftest.py

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from litify_converter.verify import scratch as module
 from litify_converter.verify.guard import _Guard
 from litify_converter.verify.scratch import Scratch, mirror

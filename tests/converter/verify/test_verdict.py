@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+
 from litify_converter.verify.verdict import Difference, Kind, Randomness, RunSummary, Verdict
 
 RAW = RunSummary("train.py", 930, ("Adadelta",), 14.24)

@@ -1,0 +1,166 @@
+"""What is attached to a Trainer: loggers, callbacks, and the checkpoints that these have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from litify.callbacks.base import Callback
+from litify.hooks import replaced
+from litify.rank_zero import say, warn
+from litify.state import TrainerFn
+from litify.status import Status
+
+if TYPE_CHECKING:
+    from litify.module import LightningModule
+
+
+class Attached(Status):
+    """The Trainer's loggers and callbacks, chosen at the start, and looked up later."""
+
+    # -- loggers -------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def logger(self) -> Any:
+        """The first logger, or None."""
+        return self.loggers[0] if self.loggers else None
+
+    @logger.setter
+    def logger(self, logger: Any) -> None:
+        self.loggers = [logger] if logger else []
+
+    def make_loggers(self, asked: Any, fast: int) -> list[Any]:
+        """The Trainer's `logger` argument as a list; with fast_dev_run, one that logs nothing."""
+        if asked is False:
+            return []
+        if fast:
+            from litify.loggers.dummy import DummyLogger
+
+            return [DummyLogger()]
+        if asked is None or asked is True:
+            from litify.loggers import default_logger  # TensorBoard costs half a second to import
+
+            return [default_logger(self.default_root_dir)]
+        return list(asked) if isinstance(asked, (list, tuple)) else [asked]
+
+    @property
+    def log_dir(self) -> str | None:
+        """The folder of this run; the same on all ranks."""
+        if not self.loggers:
+            return self.default_root_dir
+        first = self.loggers[0]
+        found = getattr(first, "log_dir", None) or getattr(first, "save_dir", None)
+        answer: str | None = self.strategy.broadcast(None if found is None else str(found))
+        return answer
+
+    def log_hyperparameters(self, module: LightningModule) -> None:
+        """Hyperparameters of module and data module to the loggers."""
+        found: dict[str, Any] = {}
+        for owner in (self.datamodule, module):
+            if owner is not None and owner._log_hyperparams:
+                initial = owner.hparams_initial
+                clash = [key for key in found.keys() & initial.keys() if not _same(found[key], initial[key])]
+                if clash:
+                    raise RuntimeError(
+                        f"Hyperparameters {sorted(map(str, clash))} differ between the module and its data module; rename them in one."
+                    )
+                found.update(initial)
+        for logger in self.loggers if self.enable_autolog_hparams else ():
+            if self.is_global_zero:
+                if found:
+                    logger.log_hyperparams(found)
+                logger.log_graph(module)
+                logger.save()
+
+    # -- callbacks -------------------------------------------------------------------------------------------------------------------
+
+    def set_callbacks(self, given: dict[str, Any], fast: int) -> None:
+        """The callbacks given, and the default ones where they are wanted and missing."""
+        from litify.callbacks.defaults import complete  # its callbacks know the Trainer
+
+        self.callbacks = complete(self, given, fast)
+
+    def attach_callbacks(self, module: LightningModule) -> None:
+        """Callbacks that the module brings; one replaces the Trainer's of the same class. Checkpoints come last."""
+        brought = module.configure_callbacks() if replaced("configure_callbacks", module) else []
+        brought = list(brought) if isinstance(brought, (list, tuple)) else [brought]
+        kinds = {type(callback) for callback in brought}
+        kept = [callback for callback in self.callbacks if type(callback) not in kinds]
+        self.callbacks = checkpoints_last([*kept, *brought])
+
+    @property
+    def checkpoint_callbacks(self) -> list[Any]:
+        from litify.callbacks.checkpoint import Checkpoint
+
+        return [callback for callback in self.callbacks if isinstance(callback, Checkpoint)]
+
+    @property
+    def checkpoint_callback(self) -> Any:
+        """The first checkpoint callback, or None."""
+        found = self.checkpoint_callbacks
+        return found[0] if found else None
+
+    @property
+    def early_stopping_callbacks(self) -> list[Any]:
+        from litify.callbacks.early_stopping import EarlyStopping
+
+        return [callback for callback in self.callbacks if isinstance(callback, EarlyStopping)]
+
+    @property
+    def early_stopping_callback(self) -> Any:
+        found = self.early_stopping_callbacks
+        return found[0] if found else None
+
+    @property
+    def progress_bar_callback(self) -> Any:
+        from litify.callbacks.progress import ProgressBar
+
+        return next((callback for callback in self.callbacks if isinstance(callback, ProgressBar)), None)
+
+    # -- checkpoints -------------------------------------------------------------------------------------------------------------------
+
+    def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> Path | None:
+        """The file that `ckpt_path` means.
+
+        Raises:
+            ValueError: "best" or "last" where no such checkpoint is known.
+        """
+        callback = self.checkpoint_callback
+        best = getattr(callback, "best_model_path", "")
+        if asked is None:
+            if model_given or fn is TrainerFn.FITTING or not best:
+                return None
+            say(f"litify: {fn} uses the best checkpoint, {best}")
+            return Path(best)
+        if asked == "best":
+            if not best:
+                raise ValueError(
+                    "ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first."
+                )
+            return Path(best)
+        if asked == "last":
+            newest = _newest(self)
+            if newest is None:
+                warn("ckpt_path='last': there is no checkpoint yet, so nothing is loaded.")
+            return newest
+        return Path(asked)
+
+
+def _newest(trainer: Attached) -> Path | None:
+    """The newest file among what checkpoint callbacks would write as their last."""
+    found = [path for callback in trainer.checkpoint_callbacks for path in callback.last_candidates(trainer)]
+    return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
+
+
+def checkpoints_last(callbacks: list[Callback]) -> list[Callback]:
+    """Checkpoint callbacks after the others, which may change what is saved."""
+    from litify.callbacks.checkpoint import Checkpoint
+
+    return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        return bool(a == b)
+    except (RuntimeError, ValueError):  # tensors and arrays of several elements
+        return a is b
