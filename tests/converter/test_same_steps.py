@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from assembled import DIMENSIONS, Choice, script
+from assembled import script
+from choices import DIMENSIONS, Choice
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from trajectory import alike, check_same_steps, difference, run

@@ -135,12 +135,12 @@ def difference(raw: Trajectory, lit: Trajectory) -> str | None:
         return f"{len(raw.steps)} steps became {len(lit.steps)}"
     if len(raw.results) != len(lit.results):
         return f"{len(raw.results)} result lines became {len(lit.results)}: {raw.results} {lit.results}"
-    left = list(lit.results)  # validation runs before on_train_epoch_end, so lines may change places
+    unmatched = list(lit.results)  # validation runs before on_train_epoch_end, so lines may change places
     for one in raw.results:
-        match = next((other for other in left if alike(one, other)), None)
+        match = next((other for other in unmatched if alike(one, other)), None)
         if match is None:
-            return f"result {one!r} is missing in {left}"
-        left.remove(match)
+            return f"result {one!r} is missing in {unmatched}"
+        unmatched.remove(match)
     return None
 
 
