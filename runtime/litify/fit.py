@@ -26,6 +26,7 @@ The hooks of a LightningModule (M), callbacks (C) and data (D), in the order in 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -43,6 +44,8 @@ from litify.rank_zero import warn
 from litify.seed import isolate_rng, set_rng_state
 from litify.state import Phase, RunningStage, State
 from litify.stopping import is_done, may_stop, stops_now
+
+END = object()  # what `next` gives where the batches are over
 
 
 def fit(job: FitJob) -> None:
@@ -91,8 +94,12 @@ def train_epoch(job: FitJob, state: State) -> None:
     batch_idx = start_epoch(job, state)
     trainer, results, loaders = job.trainer, job.results, job.loaders
     assert loaders is not None
-    batches, iterator = loaders.num_batches, job.iterator
+    batches, iterator, plain = loaders.num_batches, job.iterator, job.is_plain
     while batch_idx < batches:
+        if plain and not trainer.should_stop:
+            batch_idx = plain_batches(job, state, batch_idx)
+            if trainer.should_stop and stops_now(job, state):
+                break
         try:
             batch = next(iterator)
         except StopIteration:
@@ -116,6 +123,70 @@ def train_epoch(job: FitJob, state: State) -> None:
             next(iterator, None)  # as the `for` of a hand-written loop does: generators run to their end
     results.hook = None
     end_epoch(job, state)
+
+
+def plain_batches(job: FitJob, state: State, first: int) -> int:
+    """The batches from `first` up to one after which something is due. Returns the index of that one.
+
+    For a job where nothing has a say but the module's step and hooks after it (`FitJob.is_plain`): the hand-written loop, in
+    one frame, because a Python call between two steps costs more than the work that it does.
+    """
+    trainer, results, batch_end = job.trainer, job.results, job.batch_end
+    iterator, transfer, step, zero_grad = job.iterator, job.transfer, job.step, job.zero_first
+    optimizer_step = job.optimizers[0].step
+    assert zero_grad is not None
+    state.is_last_batch = False
+    batch_idx = first - 1
+    for batch_idx in range(first, next_due(job, state, first)):
+        results.hook = "training_step"
+        batch = next(iterator, END)
+        if batch is END:
+            return batch_idx
+        state.batch_idx = batch_idx
+        state.total_batches += 1
+        if transfer.steps:
+            batch = transfer(batch)
+        if batch is None:
+            train_batch(job, state, None, batch_idx)
+        else:
+            results.batch = batch
+            output = step(batch, batch_idx)
+            loss = output if output.__class__ is Tensor else loss_of(output)
+            zero_grad()
+            if loss is not None:
+                try:
+                    loss.backward()  # type: ignore[no-untyped-call]
+                except RuntimeError:
+                    check_loss(loss)
+                    raise
+            optimizer_step()
+            state.optimizer_steps += 1
+            state.batch = batch_idx + 1
+            if batch_end:
+                end_batch(job, state, output, batch, batch_idx)
+        if trainer.should_stop or trainer.interrupt_asked:
+            after_batch(job, state, batch_idx)
+            return batch_idx + 1
+        state.batches_stepped += 1
+        state.phase = Phase.BATCHES
+    return batch_idx + 1
+
+
+def next_due(job: FitJob, state: State, first: int) -> int:
+    """Index of the next batch, from `first`, after which more is due than to count it."""
+    trainer = job.trainer
+    assert job.loaders is not None
+    due: list[float] = [sys.maxsize, job.loaders.num_batches - 1]
+    if trainer.fast_dev_run or trainer.val_check_seconds is not None:
+        return first
+    if trainer.max_steps != -1:
+        due.append(first + trainer.max_steps - state.optimizer_steps - 1)
+    if trainer.log_every_n_steps:
+        due.append(first - (state.batches_stepped + 1) % -trainer.log_every_n_steps)
+    if job.validation is not None and job.val_every != math.inf and validates_in(job, state.epoch):
+        index = state.total_batches if trainer.check_val_every_n_epoch is None else first
+        due.append(first - (index + 1) % -job.val_every)
+    return int(min(due))
 
 
 def start_epoch(job: FitJob, state: State) -> int:
@@ -192,12 +263,16 @@ def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
         step_lr_after_batch(job, state, batch_idx)
     state.batch = batch_idx + 1
     if job.batch_end:
-        state.phase = Phase.BATCH_END
-        results.hook = "on_train_batch_end"
-        outputs = as_outputs(output)
-        for hook in job.batch_end:
-            hook(outputs, batch, batch_idx)
+        end_batch(job, state, output, batch, batch_idx)
     return True
+
+
+def end_batch(job: FitJob, state: State, output: Any, batch: Any, batch_idx: int) -> None:
+    state.phase = Phase.BATCH_END
+    job.results.hook = "on_train_batch_end"
+    outputs = as_outputs(output)
+    for hook in job.batch_end:
+        hook(outputs, batch, batch_idx)
 
 
 def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
@@ -208,7 +283,7 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
     def forward_backward() -> Tensor | None:
         nonlocal output
         results.hook = "training_step"
-        output = job.step(batch, batch_idx) if job.takes_batch_idx else job.step(batch)
+        output = job.step(batch, batch_idx)
         loss = output if output.__class__ is Tensor else loss_of(output)
         if accumulate == 1 or batch_idx % accumulate == 0:
             if job.zero_first is not None:
@@ -305,7 +380,7 @@ def optimizer_step(job: FitJob, state: State, batch_idx: int, closure: Callable[
 def manual_step(job: FitJob, batch: Any, batch_idx: int) -> Any:
     """Manual optimization: training_step does it all, by way of `manual_backward` and `LightningOptimizer.step`."""
     job.results.hook = "training_step"
-    output = job.step(batch, batch_idx) if job.takes_batch_idx else job.step(batch)
+    output = job.step(batch, batch_idx)
     if output is not None and not isinstance(output, (Tensor, dict)):
         raise MisconfigurationException(
             f"training_step returned {type(output).__name__}; return a tensor, a dictionary or None."

@@ -100,15 +100,24 @@ class HookTable:
         Args:
             monitoring: True for those that monitor a metric (EarlyStopping, ModelCheckpoint), False for the others.
         """
+        record = self._trainer.profiler.wrap
         return tuple(
-            partial(getattr(callback, name), self._trainer, self._module)
+            record(
+                partial(getattr(callback, name), self._trainer, self._module),
+                f"[Callback]{callback.state_key}.{name}",
+            )
             for callback in self._callbacks
-            if replaced(name, callback) and (monitoring is None or callback.monitors == monitoring)
+            if replaced(name, callback)
+            and callback.uses(name)
+            and (monitoring is None or callback.monitors == monitoring)
         )
 
     def of_module(self, name: str) -> Hook | None:
         """The module's own override of hook `name`."""
-        return getattr(self._module, name) if replaced(name, self._module) else None
+        if not replaced(name, self._module):
+            return None
+        action = f"[LightningModule]{type(self._module).__name__}.{name}"
+        return self._trainer.profiler.wrap(getattr(self._module, name), action)
 
     def all(self, name: str) -> Hooks:
         """Callbacks first, then the module."""

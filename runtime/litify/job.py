@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 def step_function(trainer: Trainer, name: str) -> Hook:
     """The module's step, through the strategy's wrapper and the precision's context where there are any."""
-    step = trainer.strategy.step_function(name)
+    action = f"[Strategy]{type(trainer.strategy).__name__}.{name}"
+    step = trainer.profiler.wrap(trainer.strategy.step_function(name), action)
     precision = trainer.strategy.precision
     if not precision.autocasts:
         return step
@@ -146,8 +147,9 @@ class FitJob:
         self.results = Results(
             training=True, sync=trainer.strategy.reduce if trainer.world_size > 1 else None
         )
-        self.step = step_function(trainer, "training_step")
-        self.takes_batch_idx = takes(module.training_step, "batch_idx", 2)
+        step = step_function(trainer, "training_step")
+        takes_batch_idx = takes(module.training_step, "batch_idx", 2)
+        self.step: Hook = step if takes_batch_idx else lambda batch, batch_idx: step(batch)
         self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
         self.automatic = module.automatic_optimization
         self.scale = trainer.strategy.precision.scale if _scales(trainer) else None
@@ -174,7 +176,8 @@ class FitJob:
         self.step_first: Callable[[Any], Any] = _no_optimizer
         self.zero_first: Callable[[], None] | None = None
         plain = type(trainer.strategy).backward is Strategy.backward and not replaced("backward", module)
-        self.own_backward: Hook | None = None if plain else trainer.strategy.backward
+        plain = plain and not trainer.profiler.active
+        self.own_backward: Hook | None = None if plain else self._recorded(trainer.strategy.backward)
         self.plain_backward = (
             plain and self.scale is None and not self.before_backward and not self.after_backward
         )
@@ -194,7 +197,7 @@ class FitJob:
     def take_optimizers(self, optimizers: list[Optimizer], configs: list[LRSchedulerConfig]) -> None:
         """Keep the optimizers, wrapped for users, and decide how each of them steps."""
         self.optimizers, self.configs = optimizers, configs
-        self.steppers = {id(optimizer): self._stepper(optimizer) for optimizer in optimizers}
+        self.steppers = {id(optimizer): self._recorded(self._stepper(optimizer), "optimizer_step") for optimizer in optimizers}
         self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
         if not optimizers:
             return
@@ -202,12 +205,32 @@ class FitJob:
         if not self.before_zero_grad and self.own_zero_grad is None:
             self.zero_first = optimizers[0].zero_grad
 
+    def _recorded(self, function: Hook, name: str = "backward") -> Hook:
+        return self.trainer.profiler.wrap(function, f"[Strategy]{type(self.strategy).__name__}.{name}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a batch is no more than step, zero_grad, backward and optimizer.step, and then hooks."""
+        if not self.automatic or self.accumulate != 1 or len(self.optimizers) != 1:
+            return False
+        no_hooks = not self.batch_start and self.own_batch_start is None and self.own_optimizer_step is None
+        scheduled = any(config.interval == "step" for config in self.configs)
+        optimizer = self.optimizers[0]
+        plain_step = self._steps_plainly(optimizer) and self._before_step(optimizer) is None
+        return (
+            no_hooks and self.plain_backward and self.zero_first is not None and not scheduled and plain_step
+        )
+
+    def _steps_plainly(self, optimizer: Optimizer) -> bool:
+        """Whether neither strategy nor precision has a say in a step, and the closure can be run before it."""
+        plain = type(self.strategy).optimizer_step is Strategy.optimizer_step
+        plain = plain and type(self.strategy.precision).optimizer_step is Precision.optimizer_step
+        return plain and calls_closure_first(optimizer)
+
     def _stepper(self, optimizer: Optimizer) -> Callable[[Any], Any]:
         """What runs closure, hooks, clipping and step of an optimizer: its own `step` where nothing else has a say."""
         strategy, before_step = self.strategy, self._before_step(optimizer)
-        plain = type(strategy).optimizer_step is Strategy.optimizer_step
-        plain = plain and type(strategy.precision).optimizer_step is Precision.optimizer_step
-        if plain and calls_closure_first(optimizer):
+        if self._steps_plainly(optimizer):
             return _closure_then_step(optimizer, before_step)
         return lambda closure: strategy.optimizer_step(optimizer, closure, before_step)
 
@@ -265,7 +288,8 @@ class FitJob:
         assert self.loaders is not None
         self.loaders.set_epoch(self.strategy, self.state.epochs_processed)
         self.epoch_rng = rng_state()
-        self.iterator = self.loaders.iterate()
+        batches = self.loaders.iterate()
+        self.iterator = self.trainer.profiler.wrap_iterator(batches, "[FitJob].train_dataloader_next")
 
 
 def calls_closure_first(optimizer: Optimizer) -> bool:

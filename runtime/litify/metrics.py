@@ -91,7 +91,7 @@ class Slot:
     """One logged name: its latest value, and what its epoch value is made from."""
 
     __slots__ = (
-        "add_idx", "batch_size", "computed", "enable_graph", "hook", "idx", "last", "live", "logger", "metric", "name",
+        "add_idx", "batch_size", "buffer", "computed", "enable_graph", "hook", "idx", "last", "live", "logger", "metric", "name",
         "on_epoch", "on_step", "prog_bar", "reduce", "sync", "total", "weight",
     )  # fmt: skip
 
@@ -99,6 +99,9 @@ class Slot:
         self.hook, self.name, self.idx = hook, name, idx
         (self.prog_bar, self.logger, self.on_step, self.on_epoch, self.reduce, self.enable_graph, self.sync, self.add_idx,
          self.metric) = flags  # fmt: skip
+        # Where a step's value is copied to, as the script may go on changing its tensor in place. Kept from step to step:
+        # a new tensor would cost more than all else that logging does.
+        self.buffer: Tensor | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -180,18 +183,18 @@ class Results:
 
     def update(self, slot: Slot, value: Any, batch_size: float | None) -> None:
         """A value for a slot. Nothing here waits for the device."""
-        if value.__class__ is Tensor:
-            if not slot.enable_graph:
-                value = value.detach()
-            if value.dtype is not torch.float32:
-                value = _floating(value)
-        elif not slot.metric:
-            value = _value(slot.name, value)
         slot.live = True
-        if slot.on_step:
-            if slot.sync is None and value.__class__ is Tensor:
-                slot.last = value.clone()  # as the script may go on adding to the tensor in place
-            else:
+        if value.__class__ is Tensor:
+            if slot.buffer is not None:
+                slot.last = slot.buffer.copy_(value.data)
+            elif slot.on_step:
+                self._set_last(slot, _floating(value if slot.enable_graph else value.detach()))
+            if not slot.on_epoch:
+                return
+            value = _floating(value if slot.enable_graph else value.detach())
+        else:
+            value = value if slot.metric else _value(slot.name, value)
+            if slot.on_step:
                 self._set_last(slot, value)
         if slot.on_epoch:
             slot.add(value, self._weight(slot, batch_size))
@@ -201,8 +204,13 @@ class Results:
             slot.last = value._forward_cache
         elif slot.sync is not None:
             slot.last = slot.sync(_tensor(value).clone(), slot.reduce)
+        elif isinstance(value, Tensor):
+            slot.last = value.clone()
+            if not slot.enable_graph:
+                with torch.inference_mode(False):
+                    slot.buffer = torch.empty_like(value)
         else:
-            slot.last = value.clone() if isinstance(value, Tensor) else value
+            slot.last = value
 
     def _weight(self, slot: Slot, batch_size: float | None) -> float:
         if batch_size is not None:
@@ -290,6 +298,8 @@ class Results:
                 forked = slot.epoch_name()
             if value is None:
                 continue
+            if isinstance(value, Tensor) and value is slot.buffer:
+                value = value.clone()
             suffix = f"/dataloader_idx_{slot.idx}" if slot.add_idx and slot.idx is not None else ""
             forked += suffix
             if slot.logger:
@@ -397,7 +407,7 @@ def _dtype() -> torch.dtype:
 
 
 def _floating(value: Tensor) -> Tensor:
-    return value if value.dtype is torch.float64 else value.to(_dtype())
+    return value if value.dtype in (torch.float32, torch.float64) else value.to(_dtype())
 
 
 def _value(name: str, value: Any) -> Any:

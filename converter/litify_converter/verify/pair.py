@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -97,14 +98,14 @@ def verify(
 
 
 def _check(request: _Request) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise CannotVerify('running a training script needs torch: pip install "litify[run]"')
     for script in (request.raw, request.lit):
         if not os.path.isfile(script):
             what = "is a folder; name a script" if os.path.isdir(script) else "does not exist"
             raise CannotVerify(f"{script} {what}")
     if request.steps is not None and request.steps < 1:
         raise CannotVerify(f"cannot compare {request.steps} steps; --steps takes 1 or more")
-    if importlib.util.find_spec("torch") is None:
-        raise CannotVerify('running a training script needs torch: pip install "litify[run]"')
 
 
 def _work_folder(keep: str | os.PathLike[str] | None) -> Path:
@@ -188,6 +189,7 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         log,
         request.timeout,
         lambda steps: request.progress(script, steps),
+        _as_one_process(real) if script == request.raw else {},
     )
     trace = read_trace(traces)
     reason = _failure(script, request, outcome, trace, scratch, log)
@@ -199,6 +201,17 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         shutil.rmtree(scratch.tree, onerror=_make_writable)  # now, not at the end: it may be large
     summary = RunSummary(script, len(trace.steps), trace.optimizers, round(outcome.seconds, 1))
     return _Recorded(summary, trace, scratch)
+
+
+def _as_one_process(script: Path) -> dict[str, str]:
+    """What torchrun would tell a script that joins a process group: that it is the only process."""
+    if "init_process_group" not in script.read_text(errors="replace"):
+        return {}
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    ranks = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
+    return {**ranks, "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
 
 
 def _failure(

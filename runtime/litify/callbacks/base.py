@@ -18,6 +18,10 @@ class Callback:
     monitors: ClassVar[bool] = False
     """Whether it looks at metrics, and so runs after the other callbacks and the module at the end of an epoch."""
 
+    def uses(self, hook: str) -> bool:
+        """Whether an overridden hook has anything to do as this callback is set up; if not, it costs nothing per batch."""
+        return True
+
     @property
     def state_key(self) -> str:
         """Its key in a checkpoint's "callbacks"; make it unique where two of a class may be used."""

@@ -6,8 +6,9 @@ import io
 import math
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
+from litify.callbacks.base import Callback
 from litify.callbacks.progress import TQDMProgressBar, short
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class EpochLines(TQDMProgressBar):
         self._begun = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._train_bar is not None:
+            self._train_bar.n = trainer.state.batch_idx + 1
         super().on_train_epoch_end(trainer, pl_module)
         if self.is_disabled:
             return
@@ -50,13 +53,8 @@ class EpochLines(TQDMProgressBar):
         text = f"epoch {trainer.current_epoch + 1}{of}  {batches}  {seconds:.1f} s  {shown}"
         print(text.rstrip(), file=sys.stderr, flush=True)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self._train_bar is not None:
-            self._train_bar.n = (
-                batch_idx + 1
-            )  # no metrics: reading them would wait for the device, for nobody
+    # Nothing to draw, and reading metrics would wait for the device for nobody: not called for batches at all.
+    on_train_batch_end = Callback.on_train_batch_end
 
     def _file(self) -> TextIO:
         return Nowhere()

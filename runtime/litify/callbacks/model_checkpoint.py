@@ -114,6 +114,11 @@ class ModelCheckpoint(Checkpoint):
     def every_n_epochs(self) -> int | None:
         return self._every_n_epochs
 
+    def uses(self, hook: str) -> bool:
+        own = getattr(type(self), hook) is getattr(ModelCheckpoint, hook, None)
+        by_batch = self._every_n_train_steps > 0 or self._train_time_interval is not None
+        return by_batch or not own or hook != "on_train_batch_end"
+
     # -- when ---------------------------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -310,9 +315,8 @@ class ModelCheckpoint(Checkpoint):
             and Path(previous).resolve() == Path(trainer.resumed_from).resolve()
         )
         elsewhere = Path(self.dirpath or ".").resolve() not in Path(previous).resolve().parents
-        if resumed or elsewhere or not trainer.is_global_zero:
-            return
-        Path(previous).unlink(missing_ok=True)
+        if not resumed and not elsewhere:
+            trainer.strategy.remove_checkpoint(previous)
 
     # -- names --------------------------------------------------------------------------------------------------------------
 

@@ -123,10 +123,10 @@ def run(file: Path, arguments: tuple[str, ...], **options: Any) -> None:
     Exit codes: the script's own; 2 wrong use, 130 interrupted.
     """
     try:
+        check_torch()
         script = discover.read(file)
         given = trainer_flags(options)
         check_reach(script, given)
-        check_torch()
         prepare(script, arguments, given, options)
     except (LitifyError, ValueError) as error:
         raise click.UsageError(str(error)) from error

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from litify.errors import MissingExtra
 from litify.loggers.base import RunFolder, as_dict, flat
 from litify.loggers.dummy import DummyExperiment
@@ -66,20 +64,23 @@ class TensorBoardLogger(RunFolder):
         return self._experiment
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
+
         writer = self.experiment
+        row = Summary()
         for name, value in metrics.items():
             name = f"{self._prefix}-{name}" if self._prefix else name
-            if isinstance(value, Tensor):
-                value = value.item()
             if isinstance(value, dict):
                 writer.add_scalars(name, value, step)
                 continue
             try:
-                writer.add_scalar(name, value, step)
-            except Exception as error:
+                row.value.add(tag=name, simple_value=float(value))
+            except (TypeError, ValueError, RuntimeError) as error:
                 raise ValueError(
                     f"{name}={value!r} cannot be logged to TensorBoard; log a number."
                 ) from error
+        if row.value:  # one event for the row: the writer's thread pays for each
+            writer._get_file_writer().add_summary(row, step)
 
     def log_hyperparams(self, params: Any, metrics: Any = None, step: int | None = None) -> None:
         """Hyperparameters to hparams.yaml and the HPARAMS tab, with `metrics` as the run's result there."""
