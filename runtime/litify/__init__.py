@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from litify import callbacks as callbacks
     from litify import loggers as loggers
+    from litify import profilers as profilers
     from litify import strategies as strategies
+    from litify import tuner as tuner
     from litify.callbacks.base import Callback as Callback
     from litify.combined_loader import CombinedLoader as CombinedLoader
     from litify.datamodule import LightningDataModule as LightningDataModule
@@ -33,7 +35,7 @@ _NAMES = {
     "Trainer": "litify.trainer",
     "seed_everything": "litify.seed",
 }
-_MODULES = ("callbacks", "loggers", "strategies")
+_MODULES = ("callbacks", "loggers", "profilers", "strategies", "tuner")
 __all__ = [*_NAMES, *_MODULES, "__version__"]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litify.callbacks.base import Callback
+from litify.classic.hooks import callbacks_for
 from litify.hooks import replaced
-from litify.rank_zero import say, warn
+from litify.rank_zero import warn
 from litify.state import TrainerFn
 from litify.status import Status
 
@@ -84,6 +84,7 @@ class Attached(Status):
         """Callbacks that the module brings; one replaces the Trainer's of the same class. Checkpoints come last."""
         brought = module.configure_callbacks() if replaced("configure_callbacks", module) else []
         brought = list(brought) if isinstance(brought, (list, tuple)) else [brought]
+        brought += callbacks_for(module)
         kinds = {type(callback) for callback in brought}
         kept = [callback for callback in self.callbacks if type(callback) not in kinds]
         self.callbacks = checkpoints_last([*kept, *brought])
@@ -119,37 +120,31 @@ class Attached(Status):
 
     # -- checkpoints -------------------------------------------------------------------------------------------------------------------
 
-    def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> Path | None:
-        """The file that `ckpt_path` means.
+    def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> list[str]:
+        """The file that `ckpt_path` means; for "last" also older ones, the newest first, should it turn out to be damaged.
 
         Raises:
-            ValueError: "best" or "last" where no such checkpoint is known.
+            ValueError: "best" where no such checkpoint is known.
         """
         callback = self.checkpoint_callback
         best = getattr(callback, "best_model_path", "")
         if asked is None:
             if model_given or fn is TrainerFn.FITTING or not best:
-                return None
-            say(f"litify: {fn} uses the best checkpoint, {best}")
-            return Path(best)
+                return []
+            warn(f"Trainer.{fn}() got neither a module nor ckpt_path: it uses the best checkpoint, {best}.")
+            return [str(best)]
         if asked == "best":
             if not best:
                 raise ValueError(
                     "ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first."
                 )
-            return Path(best)
+            return [str(best)]
         if asked == "last":
-            newest = _newest(self)
-            if newest is None:
+            found = [str(path) for each in self.checkpoint_callbacks for path in each.last_candidates(self)]
+            if not found:
                 warn("ckpt_path='last': there is no checkpoint yet, so nothing is loaded.")
-            return newest
-        return Path(asked)
-
-
-def _newest(trainer: Attached) -> Path | None:
-    """The newest file among what checkpoint callbacks would write as their last."""
-    found = [path for callback in trainer.checkpoint_callbacks for path in callback.last_candidates(trainer)]
-    return max(found, key=lambda path: (path.stat().st_mtime, path.name), default=None)
+            return found
+        return [str(asked)]
 
 
 def checkpoints_last(callbacks: list[Callback]) -> list[Callback]:

@@ -1,22 +1,17 @@
-"""Checkpoints: training <-> one dictionary with Lightning's keys <-> a file, written whole or not at all.
+"""Checkpoints: training <-> one dictionary with Lightning's keys. `plugins/checkpoint_io.py` makes files of them.
 
 Keys: epoch, global_step, pytorch-lightning_version, state_dict, loops, callbacks, optimizer_states, lr_schedulers,
-hyper_parameters, datamodule_hyper_parameters, the precision's and the data module's class names; and, under `litify`, what it takes
-to go on exactly: the place within the epoch, random states, the latest metrics.
+hyper_parameters, datamodule_hyper_parameters, the precision's and the data module's class names; and, in `loops` under `litify`, what it
+takes to go on exactly: the place within the epoch, random states, the latest metrics.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-from argparse import Namespace
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import timedelta
-from pathlib import Path, PosixPath, PurePosixPath
-from typing import IO, TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+from torch import Tensor
 
 from litify import hparams
 from litify.errors import CheckpointError
@@ -24,7 +19,7 @@ from litify.hooks import run
 from litify.metrics import scalars
 from litify.progress import from_loops, to_loops
 from litify.rank_zero import warn
-from litify.seed import rng_state
+from litify.seed import plain, rng_state
 from litify.state import Phase, State
 
 if TYPE_CHECKING:
@@ -37,95 +32,6 @@ LIGHTNING_VERSION = "2.6.0"  # the layout of the keys; Lightning reads it to bri
 PLACE = (
     "epoch", "epochs_processed", "batch", "batch_idx", "total_batches", "is_last_batch", "optimizer_steps", "batches_stepped",
 )  # fmt: skip
-
-torch.serialization.add_safe_globals([Namespace, hparams.AttributeDict, timedelta, PosixPath, PurePosixPath])
-
-
-# -- file <-> dictionary -------------------------------------------------------------------------------------------------
-
-
-def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
-    """Write to a temporary name beside `path`, sync, rename: the file is there whole, or the old one is.
-
-    Raises:
-        OSError: the disk is full, or the folder cannot be written to; nothing is left behind.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            torch.save(dict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if hasattr(os, "O_DIRECTORY"):  # make the rename last, too
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def load(
-    path: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None
-) -> dict[str, Any]:
-    """Read a checkpoint, to the CPU unless `map_location` says otherwise.
-
-    Args:
-        weights_only: None and True refuse files that hold objects other than tensors and plain data, as those run code.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        CheckpointError: it cannot be read, and why.
-    """
-    if isinstance(path, (str, Path)) and not Path(path).exists():
-        raise FileNotFoundError(f"There is no checkpoint {path}; look for its name, or leave ckpt_path out.")
-    try:
-        found = torch.load(
-            path,
-            map_location="cpu" if map_location is None else map_location,
-            weights_only=weights_only is not False,
-        )
-    except pickle.UnpicklingError as error:
-        if "global" in str(error).lower():  # torch names the class as an unsupported global
-            raise CheckpointError(
-                f"{path}: holds objects besides tensors and plain data ({_class_in(error)}); loading them runs code of the file. "
-                "If you trust it, pass weights_only=False."
-            ) from None
-        raise CheckpointError(f"{path}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
-    except PermissionError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, ImportError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)})."
-        ) from None
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: holds a {type(found).__name__}, not the dictionary of a checkpoint.")
-    if (
-        "state_dict" not in found
-        and found
-        and all(isinstance(value, torch.Tensor) for value in found.values())
-    ):
-        raise CheckpointError(
-            f"{path}: holds weights alone; load it with module.load_state_dict(torch.load(...))."
-        )
-    return found
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _class_in(error: BaseException) -> str:
-    for word in str(error).replace("`", " ").split():
-        if word.count(".") and word[0].isalpha() and not word.startswith(("torch.serialization", "https")):
-            return word.rstrip(".,")
-    return "classes of its own"
-
 
 # -- training -> dictionary -------------------------------------------------------------------------------------------------
 
@@ -157,8 +63,8 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         ]
         kept = strategy.precision.state_dict()
         if kept:
-            checkpoint[PRECISION_KEYS.get(strategy.precision.name, strategy.precision.name)] = kept
-        checkpoint[OWN_KEY] = _own(trainer, job)
+            checkpoint[strategy.precision.state_key] = kept
+        checkpoint["loops"][OWN_KEY] = _own(trainer, job)
     for owner, key in ((module, hparams.HPARAMS_KEY), (trainer.datamodule, hparams.DATA_KEY)):
         if owner is not None:
             hparams.to_checkpoint(owner, checkpoint, key)
@@ -177,10 +83,6 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
-# Lightning keeps the loss scale under the name of its class.
-PRECISION_KEYS = {"16-mixed": "MixedPrecision"}
-
-
 def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
     state = trainer.state
     return {
@@ -188,10 +90,21 @@ def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
         "phase": str(state.phase),
         **{name: getattr(state, name) for name in PLACE},
         "iterated": job is not None and job.iterator is not None,
-        "epoch_rng": job.epoch_rng if job is not None else {},
-        "rng": rng_state(),
+        "epoch_rng": plain(job.epoch_rng) if job is not None else {},
+        "rng": plain(rng_state()),
         "metrics": scalars(trainer.callback_metrics),
+        "gradients": _gradients(job) if job is not None else {},
     }
+
+
+def _gradients(job: FitJob) -> dict[str, Tensor]:
+    """What the batches of a half-filled window have accumulated. With several processes each has its own, and they are lost."""
+    state = job.state
+    within = state.phase in (Phase.BATCHES, Phase.BATCH_END, Phase.VALIDATED) and not state.is_last_batch
+    if not (within and job.automatic and state.batch % job.accumulate and job.strategy.world_size == 1):
+        return {}
+    found = job.module.named_parameters()
+    return {name: parameter.grad for name, parameter in found if parameter.grad is not None}
 
 
 # -- dictionary -> training -------------------------------------------------------------------------------------------------
@@ -250,17 +163,20 @@ def restore_training(trainer: Trainer, job: FitJob, checkpoint: dict[str, Any]) 
             "This checkpoint holds weights only (ModelCheckpoint(save_weights_only=True)), so training cannot go on from it. "
             "Load it with load_from_checkpoint to start anew from its weights."
         )
-    for optimizer, kept in zip(job.optimizers, checkpoint["optimizer_states"], strict=False):
-        trainer.strategy.load_optimizer_state(optimizer, kept)
+    if trainer.strategy.lightning_restore_optimizer:
+        trainer.strategy.load_optimizer_state_dict(checkpoint)
     for config, kept in zip(job.configs, checkpoint["lr_schedulers"], strict=False):
         config.scheduler.load_state_dict(kept)
-    name = trainer.strategy.precision.name
-    kept = checkpoint.get(PRECISION_KEYS.get(name, name))
+    kept = checkpoint.get(trainer.strategy.precision.state_key)
     if kept:
         trainer.strategy.precision.load_state_dict(kept)
-    own: dict[str, Any] = checkpoint.get(OWN_KEY, {})
+    own: dict[str, Any] = checkpoint.get("loops", {}).get(OWN_KEY, {})
     _restore_place(trainer.state, checkpoint, own)
     trainer.take_metrics(own.get("metrics", {}))
+    gradients = own.get("gradients", {})
+    for name, parameter in job.module.named_parameters():
+        if name in gradients:
+            parameter.grad = gradients[name].to(parameter.device)
     _check_epochs(trainer)
     return own
 

@@ -48,6 +48,12 @@ class CombinedLoader(Iterable[Item]):
         self._flat = list(loaders)
         self.iterables = rebuild(self.iterables, iter(loaders))
 
+    def reset(self) -> None:
+        """Let the worker processes of persistent workers end."""
+        for loader in self._flat:
+            if getattr(loader, "_iterator", None) is not None:
+                loader._iterator = None
+
     def _lengths(self) -> list[float]:
         limits = self.limits or [math.inf] * len(self._flat)
         return [min(_length(loader), limit) for loader, limit in zip(self._flat, limits, strict=True)]

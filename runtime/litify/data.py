@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, IterableDataset, RandomSampler, SequentialSampler
 
 from litify.combined_loader import CombinedLoader, is_loader, leaves
 from litify.errors import MisconfigurationException
+from litify.hooks import is_overridden, replaced
 from litify.rank_zero import PossibleUserWarning, warn
 from litify.strategies.base import Strategy
+from litify.strategies.sampling import with_sampler
 
 Limit = int | float
 
@@ -59,6 +61,12 @@ class Loaders:
             return iter(self.flat[0])
         self.combined.limits = self.limits
         return (batch for batch, _, _ in iter(self.combined))
+
+    def release(self) -> None:
+        """Let the worker processes end that persistent workers keep between epochs."""
+        for loader in self.flat:
+            if getattr(loader, "_iterator", None) is not None:
+                loader._iterator = None
 
     def set_epoch(self, strategy: Strategy, epoch: int) -> None:
         for loader in self.flat:
@@ -107,11 +115,9 @@ def prepare(
 
 def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, overfit: bool) -> Any:
     shuffle = shuffles(loader)
-    if overfit and shuffle and kind in ("train", "val"):
-        warn(
-            f"overfit_batches: the {kind} loader shuffles; its order is fixed now, so that batches stay the same."
-        )
-        loader = rebuild(loader, sampler=SequentialSampler(loader.dataset))
+    if overfit and kind in ("train", "val") and not in_order(loader):
+        warn(f"overfit_batches: the order of the {kind} loader is fixed now, so that batches stay the same.")
+        loader = with_sampler(loader, SequentialSampler(loader.dataset))
     elif kind != "train" and shuffle:
         warn(f"The {kind} loader shuffles; evaluation is easier to compare without.", PossibleUserWarning)
     return strategy.process_loader(
@@ -122,29 +128,11 @@ def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, 
     )
 
 
-def rebuild(loader: DataLoader[Any], sampler: Any) -> DataLoader[Any]:
-    """The same DataLoader with another sampler of indices (or, around a batch sampler, of that class)."""
-    arguments: dict[str, Any] = {
-        name: getattr(loader, name)
-        for name in (
-            "num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "generator",
-            "prefetch_factor", "persistent_workers",
-        )
-    }  # fmt: skip
-    batches: Any = loader.batch_sampler
-    if batches is None:
-        arguments.update(batch_size=None, sampler=sampler)
-    elif type(batches) is BatchSampler:
-        arguments.update(batch_size=loader.batch_size, drop_last=loader.drop_last, sampler=sampler)
-    else:
-        try:
-            arguments["batch_sampler"] = type(batches)(sampler, batches.batch_size, batches.drop_last)
-        except (AttributeError, TypeError):
-            raise MisconfigurationException(
-                f"The batch sampler {type(batches).__name__} cannot be rebuilt around another sampler. Make it with "
-                "(sampler, batch_size, drop_last), or pass Trainer(use_distributed_sampler=False) and split the data yourself."
-            ) from None
-    return type(loader)(loader.dataset, **arguments)
+def in_order(loader: Any) -> bool:
+    """Whether a loader is known to go through its samples in order, or has no samplers."""
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return True
+    return isinstance(getattr(loader.batch_sampler, "sampler", loader.sampler), SequentialSampler)
 
 
 def shuffles(loader: Any) -> bool:
@@ -160,6 +148,11 @@ def length_of(loader: Any) -> float:
         return len(loader)
     except (TypeError, NotImplementedError):
         return math.inf
+
+
+def has_len_all_ranks(dataloader: Any, strategy: Strategy, allow_zero_length: bool = False) -> bool:
+    """Whether a loader knows its length, on every rank."""
+    return strategy.reduce_boolean_decision(length_of(dataloader) != math.inf)
 
 
 def number_of_batches(length: float, limit: Limit, kind: str) -> float:
@@ -191,11 +184,9 @@ def number_of_batches(length: float, limit: Limit, kind: str) -> float:
 class Transfer:
     """What happens to a batch before the step, decided once: cast, hooks, move, hooks. `steps` is empty on a plain CPU run."""
 
-    def __init__(
-        self, module: Any, datamodule: Any, strategy: Strategy, overridden: Callable[[str, Any], bool]
-    ) -> None:
+    def __init__(self, module: Any, datamodule: Any, strategy: Strategy) -> None:
         def owner(name: str) -> Any:
-            return datamodule if datamodule is not None and overridden(name, datamodule) else module
+            return datamodule if datamodule is not None and is_overridden(name, datamodule) else module
 
         self.steps: list[Callable[[Any, int], Any]] = []
         device = strategy.root_device
@@ -204,15 +195,48 @@ class Transfer:
         for name in ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer"):
             hook = getattr(owner(name), name)
             if name == "transfer_batch_to_device":
-                if strategy.moves_batches or overridden(name, owner(name)):
+                if strategy.moves_batches or replaced(name, owner(name)):
                     self.steps.append(lambda batch, idx, hook=hook: hook(batch, device, idx))  # type: ignore[misc]
-            elif overridden(name, owner(name)):
+            elif replaced(name, owner(name)):
                 self.steps.append(hook)
+
+    @classmethod
+    def nothing(cls) -> Transfer:
+        """Leaves batches alone."""
+        made = object.__new__(cls)
+        made.steps = []
+        return made
 
     def __call__(self, batch: Any, dataloader_idx: int = 0) -> Any:
         for step in self.steps:
             batch = step(batch, dataloader_idx)
         return batch
+
+
+class OnDemand(Iterator[Any]):
+    """The batches of a loop whose step fetches them itself: `training_step(self, dataloader_iter)`.
+
+    `next` gives (batch, batch index, loader index), the batch on its device.
+
+    Args:
+        batches: yields those triples.
+        transfer: what happens to a batch before the step.
+    """
+
+    def __init__(self, batches: Iterator[tuple[Any, int, int | None]], transfer: Transfer) -> None:
+        self._batches, self._transfer = batches, transfer
+        self._ahead = next(batches, None)
+
+    def turns(self) -> Iterator[OnDemand]:
+        """Itself, as long as there are batches: what the loop iterates in place of them."""
+        while self._ahead is not None:
+            yield self
+
+    def __next__(self) -> tuple[Any, int, int]:
+        if self._ahead is None:
+            raise StopIteration
+        (batch, batch_idx, loader_idx), self._ahead = self._ahead, next(self._batches, None)
+        return self._transfer(batch, loader_idx or 0), batch_idx, loader_idx or 0
 
 
 def describe(source: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from litify.combined_loader import leaves
 from litify.hparams import DATA_KEY, LoadsFromCheckpoint
 from litify.transfer import to_device
 
@@ -64,6 +66,13 @@ class DataHooks:
         return batch
 
 
+def _samples_of(loader: Any) -> int | str:
+    try:
+        return len(loader.dataset)
+    except TypeError:
+        return "NA"
+
+
 class LightningDataModule(DataHooks, LoadsFromCheckpoint):
     """Downloads, splits and loads a data set, so that the module that trains on it need not know how."""
 
@@ -73,6 +82,22 @@ class LightningDataModule(DataHooks, LoadsFromCheckpoint):
 
     def __init__(self) -> None:
         super().__init__()
+
+    def __str__(self) -> str:
+        """How many samples each kind of loader has: a number, NA for a data set without a length, None before `setup`."""
+        kinds = {"Train": "train", "Validation": "val", "Test": "test", "Predict": "predict"}
+        lines = (f"{{{title} dataloader: {self._samples(kind)}}}" for title, kind in kinds.items())
+        return os.linesep.join(lines)
+
+    def _samples(self, kind: str) -> str:
+        try:
+            loaders = leaves(getattr(self, f"{kind}_dataloader")())
+            found = [_samples_of(loader) for loader in loaders]
+        except Exception:  # whatever a loader's method raises as long as its data is not there
+            return "None"
+        if len(found) == 1:
+            return f"size={found[0]}"
+        return " ; ".join(f"{index}. size={size}" for index, size in enumerate(found, 1))
 
     def on_exception(self, exception: BaseException) -> None:
         """Fit, validate, test or predict ends by this exception."""

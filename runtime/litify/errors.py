@@ -2,11 +2,13 @@
 
 Exception
 └── LitifyError                          everything litify raises by itself
-    ├── MisconfigurationException        the Trainer, a module or a callback was put together wrongly
+    ├── MisconfigurationException (ValueError)   the Trainer, a module or a callback was put together wrongly
     ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
     └── MissingExtra (ImportError)       a package of an extra is not installed
 SystemExit
 └── Interrupted                          Ctrl-C during fit: exit code 130
+BaseException
+└── SearchOver                           a Tuner has what it wanted; never leaves the Trainer
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ class LitifyError(Exception):
     """Base of the errors litify raises by itself."""
 
 
-class MisconfigurationException(LitifyError):
+class MisconfigurationException(LitifyError, ValueError):
     """The Trainer, a module, a callback or the data were put together in a way that cannot work."""
 
 
@@ -36,8 +38,16 @@ class Interrupted(SystemExit):
         self.message = message
 
 
+class SearchOver(BaseException):
+    """Ends a call that only searched (Tuner): what is cleaned up, is cleaned up as after a success."""
+
+
 class SIGTERMException(SystemExit):
     """The process was told to end (SIGTERM); leaves with exit code 143 once loggers and checkpoints are written."""
 
     def __init__(self) -> None:
         super().__init__(143)
+
+
+class WorkersDone(SystemExit):
+    """The processes that this one started have ended; it ends with their exit code, and has nothing of its own to clean up."""

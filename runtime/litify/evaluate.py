@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from litify.data import Loaders
-from litify.hooks import replaced, run
+from litify.data import Loaders, OnDemand
+from litify.hooks import run
 from litify.job import EvalJob
 from litify.metrics import Metrics
 
@@ -40,8 +40,10 @@ def evaluate(job: EvalJob, most: float = math.inf, inference_mode: bool = False)
             return []
         if job.state.fn == "fit":
             loaders.set_epoch(job.trainer.strategy, job.state.epochs_processed)
-        batches = iterate(loaders, limits)
+        batches = iterate(job, loaders, limits)
         modes = start(job)
+        if job.loaders is not loaders:  # a hook wants them anew (BatchSizeFinder)
+            batches = iterate(job, job.load(), [min(limit, most) for limit in job.load().limits])
         logged = run_batches(job, batches)
         logged = end(job, logged)
         leave_eval(job, modes)
@@ -59,8 +61,10 @@ def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
         if sum(loaders.limits) == 0:
             return []
         predictions = [[] for _ in loaders.flat]
-        batches = iterate(loaders, loaders.limits)
+        batches = iterate(job, loaders, loaders.limits)
         modes = start(job)
+        if job.loaders is not loaders:  # a hook wants them anew (BatchSizeFinder)
+            batches = iterate(job, job.load(), job.load().limits)
         for batch, batch_idx, loader_idx in batches:
             output = eval_batch(job, batch, batch_idx, loader_idx)
             if keep:
@@ -71,14 +75,19 @@ def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
     return predictions
 
 
-def iterate(loaders: Loaders, limits: list[float]) -> Iterator[Batch]:
+def iterate(job: EvalJob, loaders: Loaders, limits: list[float]) -> Iterator[Batch]:
     """Batches with their index and, where there are several loaders one after another, the loader's index.
 
     The first iterator is made at once, before any hook: it may draw from the random state.
     """
     if loaders.combined is not None and not loaders.sequential:
-        return _together(loaders, min(loaders.num_batches, max(limits)))
-    return _one_after_another(loaders, limits, iter(loaders.flat[0]))
+        batches = _together(loaders, min(loaders.num_batches, max(limits)))
+    else:
+        batches = _one_after_another(loaders, limits, iter(loaders.flat[0]))
+    if not job.fetches:
+        return batches
+    turns = OnDemand(batches, job.fetched).turns()
+    return ((on_demand, index, None) for index, on_demand in enumerate(turns))
 
 
 def _together(loaders: Loaders, limit: float) -> Iterator[Batch]:
@@ -117,7 +126,7 @@ def start(job: EvalJob) -> list[tuple[torch.nn.Module, bool]]:
 def leave_eval(job: EvalJob, modes: list[tuple[torch.nn.Module, bool]]) -> None:
     """Each module's mode as it was, or as the module's own hook wants it."""
     name = f"on_{job.kind}_model_train"
-    if job.kind != "predict" and replaced(name, job.module):
+    if job.sets_train_mode:
         run((getattr(job.module, name),), name, job.results)
         return
     for module, training in modes:

@@ -26,7 +26,6 @@ The hooks of a LightningModule (M), callbacks (C) and data (D), in the order in 
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +34,7 @@ import torch
 from torch import Tensor
 
 from litify import evaluate
+from litify.due import next_due, steps_after, validates_in, validation_due
 from litify.errors import MisconfigurationException
 from litify.hooks import run
 from litify.job import FitJob
@@ -43,7 +43,7 @@ from litify.outputs import as_outputs, check_loss, loss_of
 from litify.rank_zero import warn
 from litify.seed import isolate_rng, set_rng_state
 from litify.state import Phase, RunningStage, State
-from litify.stopping import is_done, may_stop, stops_now
+from litify.stopping import is_done, stops_now
 
 END = object()  # what `next` gives where the batches are over
 
@@ -159,6 +159,8 @@ def plain_batches(job: FitJob, state: State, first: int) -> int:
                 except RuntimeError:
                     check_loss(loss)
                     raise
+            elif job.strategy.world_size > 1:
+                refuse_skipping(job)
             optimizer_step()
             state.optimizer_steps += 1
             state.batch = batch_idx + 1
@@ -170,23 +172,6 @@ def plain_batches(job: FitJob, state: State, first: int) -> int:
         state.batches_stepped += 1
         state.phase = Phase.BATCHES
     return batch_idx + 1
-
-
-def next_due(job: FitJob, state: State, first: int) -> int:
-    """Index of the next batch, from `first`, after which more is due than to count it."""
-    trainer = job.trainer
-    assert job.loaders is not None
-    due: list[float] = [sys.maxsize, job.loaders.num_batches - 1]
-    if trainer.fast_dev_run or trainer.val_check_seconds is not None:
-        return first
-    if trainer.max_steps != -1:
-        due.append(first + trainer.max_steps - state.optimizer_steps - 1)
-    if trainer.log_every_n_steps:
-        due.append(first - (state.batches_stepped + 1) % -trainer.log_every_n_steps)
-    if job.validation is not None and job.val_every != math.inf and validates_in(job, state.epoch):
-        index = state.total_batches if trainer.check_val_every_n_epoch is None else first
-        due.append(first - (index + 1) % -job.val_every)
-    return int(min(due))
 
 
 def start_epoch(job: FitJob, state: State) -> int:
@@ -205,6 +190,7 @@ def start_epoch(job: FitJob, state: State) -> int:
     state.batch = 0
     state.is_last_batch = False
     job.hooks.call("on_train_epoch_start")
+    job.accumulate = trainer.accumulate_grad_batches if job.automatic else 1  # a callback may schedule it
     state.phase = Phase.BATCHES
     job.results.in_batch = True
     if job.iterator is None:
@@ -218,7 +204,9 @@ def resume_epoch(job: FitJob, state: State) -> int:
     job.iterate()
     assert job.loaders is not None
     for _ in range(state.batch):
-        next(job.iterator, None)
+        turn = next(job.iterator, None)
+        if job.fetches and turn is not None:
+            next(turn)
     restore_rng(job, "rng")
     job.resume = None
     job.results.in_batch = True
@@ -300,6 +288,8 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
             except RuntimeError:
                 check_loss(loss)
                 raise
+        elif job.strategy.world_size > 1:
+            refuse_skipping(job)
         return loss
 
     if accumulate == 1 or steps_after(job, state, batch_idx):
@@ -312,9 +302,16 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
     return output
 
 
-def steps_after(job: FitJob, state: State, batch_idx: int) -> bool:
-    """Whether the optimizer steps after this batch: its window of accumulated batches is full, or the epoch ends."""
-    return job.accumulate == 1 or (batch_idx + 1) % job.accumulate == 0 or state.is_last_batch
+def refuse_skipping(job: FitJob) -> None:
+    """A batch without a loss, in one of several processes.
+
+    Raises:
+        RuntimeError: always; the others would wait for this one's gradients.
+    """
+    raise RuntimeError(
+        f"{type(job.module).__name__}.training_step returned None in one of {job.strategy.world_size} processes, and the others would wait "
+        "for its gradients for ever: return a loss, 0 * loss for a batch to be skipped."
+    )
 
 
 def window_of(job: FitJob, batch_idx: int) -> int:
@@ -427,26 +424,6 @@ def count_batch(job: FitJob, state: State, batch_idx: int) -> None:
     state.batches_stepped += 1
 
 
-def validation_due(job: FitJob, state: State, batch_idx: int) -> bool:
-    """Whether validation runs after this batch."""
-    trainer = job.trainer
-    if not validates_in(job, state.epoch):
-        return False
-    if trainer.should_stop and may_stop(job, state):
-        return True
-    if trainer.val_check_seconds is not None:
-        return time.monotonic() - trainer.last_val_time >= trainer.val_check_seconds
-    if job.val_every == math.inf:
-        return state.is_last_batch
-    index = state.total_batches - 1 if trainer.check_val_every_n_epoch is None else batch_idx
-    return (index + 1) % job.val_every == 0
-
-
-def validates_in(job: FitJob, epoch: int) -> bool:
-    every = job.trainer.check_val_every_n_epoch
-    return every is None or (epoch + 1) % every == 0
-
-
 def validate(job: FitJob, state: State) -> None:
     """Validation within fit: metrics of training are put aside and come back."""
     trainer, validation = job.trainer, job.validation
@@ -457,7 +434,11 @@ def validate(job: FitJob, state: State) -> None:
     hook, job.results.hook = job.results.hook, None
     if job.automatic and steps_after(job, state, state.batch_idx):
         # Their memory is wanted. Under manual optimization gradients may be meant to last, and stay.
-        run((job.module.on_validation_model_zero_grad,), "on_validation_model_zero_grad", validation.results)
+        if job.own_model_zero_grad is not None:
+            run((job.own_model_zero_grad,), "on_validation_model_zero_grad", validation.results)
+        else:
+            for parameter in job.parameters:
+                parameter.grad = None
     evaluate.evaluate(validation)
     trainer.last_val_time = time.monotonic()
     trainer.enter(RunningStage.TRAINING, job.results)

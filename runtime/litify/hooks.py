@@ -72,6 +72,14 @@ def takes(function: Hook, name: str, at_least: int) -> bool:
     return len(positional) >= at_least
 
 
+def fetches(step: Hook) -> bool:
+    """Whether a step wants the iterator over batches, and not a batch."""
+    try:
+        return "dataloader_iter" in inspect.signature(step).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def requires(function: Hook, name: str) -> bool:
     """Whether a method has an argument of this name without a default."""
     try:
@@ -93,6 +101,7 @@ class HookTable:
         self._trainer = trainer
         self._callbacks = callbacks
         self._module = module
+        self._found: dict[str, Hooks] = {}
 
     def of_callbacks(self, name: str, monitoring: bool | None = None) -> Hooks:
         """The callbacks' overrides of hook `name`, trainer and module already bound.
@@ -108,7 +117,7 @@ class HookTable:
             )
             for callback in self._callbacks
             if replaced(name, callback)
-            and callback.uses(name)
+            and callback._uses(name)
             and (monitoring is None or callback.monitors == monitoring)
         )
 
@@ -125,8 +134,13 @@ class HookTable:
         return self.of_callbacks(name) + ((own,) if own is not None else ())
 
     def call(self, name: str, **arguments: Any) -> None:
-        """Run a hook that is not called per batch, found now."""
-        run(tuple(partial(hook, **arguments) for hook in self.all(name)), name, self._trainer.results)
+        """Run a hook that is not called per batch; it is found at its first call."""
+        hooks = self._found.get(name)
+        if hooks is None:
+            hooks = self._found[name] = self.all(name)
+        if arguments:
+            hooks = tuple(partial(hook, **arguments) for hook in hooks)
+        run(hooks, name, self._trainer.results)
 
     def call_owned(self, owner: Any, name: str, *args: Any) -> Any:
         """Run a method of the module or the data module; returns what it returned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 import types
 from argparse import Namespace
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
@@ -13,7 +14,6 @@ from typing import IO, Any
 from torch import nn
 from typing_extensions import Self
 
-from litify.errors import CheckpointError
 from litify.rank_zero import warn
 
 NAME_KEY = "hparams_name"
@@ -177,6 +177,27 @@ def _check_modules(found: Mapping[str, Any]) -> None:
             )
 
 
+def is_picklable(value: Any) -> bool:
+    """Whether a checkpoint can hold it."""
+    if isinstance(value, (str, int, float, bool, type(None), nn.Module)):
+        return True
+    try:
+        pickle.dumps(value)
+    except (pickle.PickleError, AttributeError, TypeError, RuntimeError):
+        return False
+    return True
+
+
+def clean_namespace(hparams: MutableMapping[str, Any]) -> None:
+    """Take out what a checkpoint could not hold, with a warning."""
+    for key, value in list(hparams.items()):
+        if not is_picklable(value):
+            warn(
+                f"The hyperparameter {key!r} cannot be pickled, so no checkpoint can hold it: it is left out of hparams."
+            )
+            del hparams[key]
+
+
 def to_checkpoint(instance: Any, checkpoint: dict[str, Any], key: str) -> None:
     """Put an instance's hyperparameters into a checkpoint, with the name of the argument that takes them."""
     found = instance.hparams
@@ -202,28 +223,6 @@ def instantiate(cls: type[Any], found: Mapping[str, Any], name: str | None, give
     if not takes_any:
         arguments = {key: value for key, value in arguments.items() if key in parameters}
     return cls(**arguments)
-
-
-def load_hparams_file(path: str | Path) -> dict[str, Any]:
-    """Hyperparameters from a YAML file such as a logger writes (`hparams.yaml`), or from a two-column CSV file."""
-    path = Path(path)
-    if path.suffix in (".yaml", ".yml"):
-        import yaml  # type: ignore[import-untyped]
-
-        return dict(yaml.safe_load(path.read_text()) or {})
-    if path.suffix == ".csv":
-        import ast
-        import csv
-
-        rows = list(csv.reader(path.read_text().splitlines()))[1:]
-        found: dict[str, Any] = {}
-        for key, text in rows:
-            try:
-                found[key] = ast.literal_eval(text)
-            except (ValueError, SyntaxError):
-                found[key] = text
-        return found
-    raise ValueError(f"{path}: hyperparameter files are .csv, .yml or .yaml.")
 
 
 class LoadsFromCheckpoint(HyperparametersMixin):
@@ -253,19 +252,22 @@ class LoadsFromCheckpoint(HyperparametersMixin):
             kwargs: arguments of `__init__` that replace the kept ones.
 
         Raises:
-            CheckpointError: the file cannot be read, or does not fit this class.
+            CheckpointError: the file cannot be read, or its weights are not those of this class.
+            TypeError: `__init__` does not take the kept hyperparameters, or needs more.
         """
-        from litify.checkpoint import load  # here, as checkpoint.py needs the keys above
+        from litify.plugins.checkpoint_io import load  # here, as that module needs AttributeDict
 
         checkpoint = load(checkpoint_path, map_location, weights_only)
         keys = (cls.CHECKPOINT_HYPER_PARAMS_KEY, *PAST_KEYS)
         found: dict[str, Any] = next((checkpoint[key] for key in keys if key in checkpoint), {})
         if hparams_file is not None:
+            from litify.hparams_files import load_hparams_file
+
             found = {**found, **load_hparams_file(hparams_file)}
         try:
             instance = instantiate(cls, found, checkpoint.get(NAME_KEY), kwargs)
         except TypeError as error:
-            raise CheckpointError(
+            raise TypeError(
                 f"{checkpoint_path}: {cls.__name__} cannot be made from its hyperparameters ({error}); pass the missing "
                 "arguments to load_from_checkpoint."
             ) from error

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from torch.nn import Parameter
 from torch.optim import LBFGS
 
 from litify import data
 from litify.errors import MisconfigurationException
-from litify.hooks import Hook, Hooks, HookTable, is_overridden, replaced, requires, run, takes
+from litify.hooks import Hook, Hooks, HookTable, fetches, is_overridden, replaced, requires, run, takes
 from litify.metrics import Results
 from litify.optim import LightningOptimizer, LRSchedulerConfig
 from litify.precision.base import Precision
+from litify.rank_zero import warn
 from litify.seed import rng_state
 from litify.state import State
 from litify.strategies.base import Strategy
@@ -58,9 +62,13 @@ class EvalJob:
         self.step = step_function(trainer, f"{kind}_step")
         method = getattr(module, f"{kind}_step")
         self.takes_batch_idx = takes(method, "batch_idx", 2)
-        self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
+        self.fetches = fetches(method)
+        self.transfer = self.fetched = data.Transfer(module, trainer.datamodule, trainer.strategy)
+        if self.fetches:
+            self.transfer = data.Transfer.nothing()
         self.batch_start = hooks.all(f"on_{kind}_batch_start")
         self.batch_end = hooks.all(f"on_{kind}_batch_end")
+        self.sets_train_mode = kind != "predict" and replaced(f"on_{kind}_model_train", module)
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
         # Batches of each loader in all passes: the x axis of step values.
@@ -92,7 +100,7 @@ class EvalJob:
         for name in (f"{self.kind}_step", f"on_{self.kind}_batch_start", f"on_{self.kind}_batch_end"):
             method = getattr(self.module, name)
             count = 4 if name.endswith("_end") else 3
-            if several and not takes(method, "dataloader_idx", count):
+            if several and not self.fetches and not takes(method, "dataloader_idx", count):
                 raise RuntimeError(
                     f"There are {len(self.loaders.flat)} {self.short} loaders, but {name} does not take dataloader_idx; add that argument."
                 )
@@ -148,9 +156,12 @@ class FitJob:
             training=True, sync=trainer.strategy.reduce if trainer.world_size > 1 else None
         )
         step = step_function(trainer, "training_step")
+        self.fetches = fetches(module.training_step)
         takes_batch_idx = takes(module.training_step, "batch_idx", 2)
         self.step: Hook = step if takes_batch_idx else lambda batch, batch_idx: step(batch)
-        self.transfer = data.Transfer(module, trainer.datamodule, trainer.strategy, is_overridden)
+        self.transfer = self.fetched = data.Transfer(module, trainer.datamodule, trainer.strategy)
+        if self.fetches:
+            self.transfer = data.Transfer.nothing()
         self.automatic = module.automatic_optimization
         self.scale = trainer.strategy.precision.scale if _scales(trainer) else None
         self.blocks_sync: Callable[[], AbstractContextManager[Any]] | None = (
@@ -168,6 +179,8 @@ class FitJob:
         self.before_optimizer_step: Hooks = hooks.all("on_before_optimizer_step")
         self.own_optimizer_step: Hook | None = hooks.of_module("optimizer_step")
         self.own_scheduler_step = module.lr_scheduler_step
+        self.own_model_zero_grad: Hook | None = hooks.of_module("on_validation_model_zero_grad")
+        self.parameters: list[Parameter] = []
 
         self.optimizers: list[Optimizer] = []
         self.configs: list[LRSchedulerConfig] = []
@@ -197,7 +210,11 @@ class FitJob:
     def take_optimizers(self, optimizers: list[Optimizer], configs: list[LRSchedulerConfig]) -> None:
         """Keep the optimizers, wrapped for users, and decide how each of them steps."""
         self.optimizers, self.configs = optimizers, configs
-        self.steppers = {id(optimizer): self._recorded(self._stepper(optimizer), "optimizer_step") for optimizer in optimizers}
+        self.parameters = list(self.module.parameters())
+        self.steppers = {
+            id(optimizer): self._recorded(self._stepper(optimizer), "optimizer_step")
+            for optimizer in optimizers
+        }
         self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
         if not optimizers:
             return
@@ -243,19 +260,21 @@ class FitJob:
         def before_step() -> None:
             run(tuple(hooks), "on_before_optimizer_step", self.results)
             if clips and self.automatic:
-                arguments = (optimizer, self.trainer.gradient_clip_val, self.trainer.gradient_clip_algorithm)
-                run(
-                    (self.module.configure_gradient_clipping,),
-                    "configure_gradient_clipping",
-                    self.results,
-                    *arguments,
+                clip = partial(
+                    self.module.configure_gradient_clipping,
+                    optimizer,
+                    gradient_clip_val=self.trainer.gradient_clip_val,
+                    gradient_clip_algorithm=self.trainer.gradient_clip_algorithm,
                 )
+                run((clip,), "configure_gradient_clipping", self.results)
 
         return before_step
 
     def _user_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
         """`LightningOptimizer.step`: of the user under manual optimization, or in an own `optimizer_step`."""
-        step = partial(optimizer.step, **kwargs) if kwargs else self.steppers[id(optimizer)]
+        step = self.steppers[id(optimizer)]
+        if kwargs:
+            step = lambda closure: optimizer.step(closure=closure, **kwargs)  # noqa: E731
         if self.automatic:
             return step(closure or _nothing)
         outer = self.results.hook
@@ -277,6 +296,15 @@ class FitJob:
                 'CombinedLoader(mode="sequential") is for evaluation; training takes "min_size", "max_size" or "max_size_cycle".'
             )
         trainer.num_training_batches = self.loaders.num_batches
+        if (
+            trainer.loggers
+            and not trainer.fast_dev_run
+            and self.loaders.num_batches < trainer.log_every_n_steps
+        ):
+            warn(
+                f"An epoch has {self.loaders.num_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): "
+                "step values are logged once in several epochs. Lower it to see more."
+            )
         self.val_every = _val_every(trainer, self.loaders.num_batches)
         self.iterator = None
         # The first epoch's iterator is made here, before on_train_start, as Lightning does: making it draws a random number.
@@ -289,6 +317,10 @@ class FitJob:
         self.loaders.set_epoch(self.strategy, self.state.epochs_processed)
         self.epoch_rng = rng_state()
         batches = self.loaders.iterate()
+        if self.fetches:
+            most = int(min(self.loaders.num_batches, sys.maxsize))
+            triples = ((batch, index, None) for index, batch in enumerate(islice(batches, most)))
+            batches = data.OnDemand(triples, self.fetched).turns()
         self.iterator = self.trainer.profiler.wrap_iterator(batches, "[FitJob].train_dataloader_next")
 
 

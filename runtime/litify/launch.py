@@ -23,6 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from litify.errors import WorkersDone
+
 STARTED_IN = (
     os.getcwd()
 )  # a script may change its folder before `fit`; the command line is relative to this one
@@ -129,7 +131,7 @@ def ensure_launched(processes: int, num_nodes: int = 1) -> None:
         num_nodes: how many nodes run this same call.
 
     Raises:
-        SystemExit: in the process that started the workers, always, with the exit code for the whole.
+        WorkersDone: a SystemExit, in the process that started the workers, always, with the exit code for the whole.
         RuntimeError: there is no command that could be started again (a notebook, an interactive session).
         ValueError: the nodes cannot find each other (see `Cluster.check`).
     """
@@ -144,7 +146,7 @@ def ensure_launched(processes: int, num_nodes: int = 1) -> None:
             f"{processes} processes need a script that can be started again; from a notebook or a prompt "
             "train on one device, or save the code as a file and use `litify run FILE`"
         )
-    raise SystemExit(launch(processes, Cluster.from_environment(num_nodes)))
+    raise WorkersDone(launch(processes, Cluster.from_environment(num_nodes)))
 
 
 def this_command() -> list[str]:

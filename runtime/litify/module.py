@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from litify.classic.hooks import modernize_module
 from litify.datamodule import DataHooks
 from litify.errors import CheckpointError, MisconfigurationException
 from litify.hparams import LoadsFromCheckpoint
@@ -32,14 +33,25 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     automatic_optimization: bool = True
     """Whether the Trainer runs zero_grad, backward and step; False leaves them to `training_step`."""
-    example_input_array: Any = None
+    if TYPE_CHECKING:  # TorchScript would try to understand these
+        example_input_array: Any
+        _trainer: Trainer | None
+        _results: Results | None
+    example_input_array = None
     """Input for `forward`, which summaries and graphs are made from."""
     strict_loading: bool = True
     """Whether a checkpoint must hold exactly this module's weights."""
     prepare_data_per_node: bool = True
-    _trainer: Trainer | None = None
-    _results: Results | None = None  # what `log` writes to; the Trainer sets it for each running loop
-    _jit_is_scripting: bool = False
+    _trainer = None
+    _results = None  # what `log` writes to; the Trainer sets it for each running loop
+    __jit_unused_properties__: ClassVar[list[str]] = [
+        "trainer", "current_epoch", "global_step", "global_rank", "local_rank", "on_gpu", "device", "dtype", "logger", "loggers",
+        "hparams", "hparams_initial",
+    ]  # fmt: skip
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        modernize_module(cls)
 
     # -- the Trainer, and where it stands --------------------------------------------------------------------------
 
@@ -179,14 +191,14 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
         """`log` for each item of a dictionary (or torchmetrics.MetricCollection), with the same arguments."""
-        items: Any = dictionary.items()
+        items: Any = None
         if hasattr(
             dictionary, "_enable_compute_groups"
         ):  # a MetricCollection: its items can share states while they are logged
             items = dictionary.items(
                 **{"keep_base": False, **({"copy_state": False} if dictionary._enable_compute_groups else {})}
             )
-        for name, value in items:
+        for name, value in dictionary.items() if items is None else items:
             self.log(name, value, **arguments)
 
     def print(self, *args: Any, **kwargs: Any) -> None:
@@ -327,6 +339,52 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             warn(
                 f"{path}: missing weights {keys.missing_keys}, weights without a place {keys.unexpected_keys}."
             )
+
+    def to_torchscript(
+        self,
+        file_path: str | Path | None = None,
+        method: str | None = "script",
+        example_inputs: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """The module by torch.jit, in eval mode.
+
+        Args:
+            file_path: where to save it, too.
+            method: "script", or "trace" with an example.
+            example_inputs: for "trace"; default: `example_input_array`.
+            kwargs: of torch.jit.script or torch.jit.trace.
+
+        Raises:
+            ValueError: another method, or no example to trace with.
+        """
+        if method not in ("script", "trace"):
+            raise ValueError(f"to_torchscript(method={method!r}): pass 'script' or 'trace'.")
+        if example_inputs is None and method == "trace":
+            example_inputs = self.example_input_array
+            if example_inputs is None:
+                raise ValueError(
+                    "to_torchscript(method='trace') needs an input: pass example_inputs, or set self.example_input_array."
+                )
+        modes = [(module, module.training) for module in self.modules()]
+        trainer = self._trainer
+        if trainer is None:  # torch.jit reads every attribute, and would meet the error of `trainer`
+            self.trainer = object()  # type: ignore[assignment]
+        try:
+            with torch.no_grad():
+                self.eval()
+                made = (
+                    torch.jit.script(self, **kwargs)
+                    if method == "script"
+                    else torch.jit.trace(self, example_inputs, **kwargs)  # type: ignore[no-untyped-call]
+                )
+        finally:
+            self.trainer = trainer
+            for module, training in modes:
+                module.training = training
+        if file_path is not None:
+            torch.jit.save(made, str(file_path))
+        return made
 
     def to_onnx(self, file_path: str | Path | Any = None, input_sample: Any = None, **kwargs: Any) -> Any:
         """Export by `torch.onnx.export`, with `example_input_array` where no sample is given."""

@@ -102,7 +102,9 @@ class ModuleHooks:
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clips gradients as the Trainer's arguments say; override for another way, and call `self.clip_gradients`."""
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)  # type: ignore[attr-defined]
+        self.clip_gradients(  # type: ignore[attr-defined]
+            optimizer, gradient_clip_val=gradient_clip_val, gradient_clip_algorithm=gradient_clip_algorithm
+        )
 
     def optimizer_step(
         self,

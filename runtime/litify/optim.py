@@ -246,11 +246,11 @@ class LightningOptimizer:
     An instance is also an instance of the class of the optimizer it wraps. Its attributes are the wrapped one's.
     """
 
-    def __init__(self, optimizer: Optimizer, step: Callable[..., Any]) -> None:
+    def __init__(self, optimizer: Optimizer, step: Callable[..., Any] | None = None) -> None:
         self.__class__ = type("Lightning" + type(optimizer).__name__, (type(self), type(optimizer)), {})
         vars(self).update({k: v for k, v in vars(optimizer).items() if k not in ("step", "__del__")})
         self._optimizer = optimizer
-        self._step = step
+        self._step = step or _bare_step
         self._toggle: Callable[[], Any] | None = None
         self.zero_grad = optimizer.zero_grad  # straight to the optimizer: called for every batch
 
@@ -285,3 +285,8 @@ class LightningOptimizer:
 
     def __repr__(self) -> str:
         return repr(self._optimizer)
+
+
+def _bare_step(optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
+    """The step of a LightningOptimizer that no Trainer made."""
+    return optimizer.step(closure, **kwargs)

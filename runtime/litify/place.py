@@ -8,41 +8,79 @@ from typing import Any
 from litify import accelerators, precision, strategies
 from litify.accelerators.base import Accelerator
 from litify.errors import MisconfigurationException
+from litify.plugins.checkpoint_io import CheckpointIO
+from litify.plugins.environments import ClusterEnvironment
 from litify.precision.base import Precision
 from litify.strategies.base import Strategy
 
 
 def choose(given: dict[str, Any]) -> Strategy:
-    """The strategy, connected to its devices and precision; other processes are started if it needs them.
+    """The strategy, connected to its devices, precision and plugins. Starts nothing.
 
     Raises:
         MisconfigurationException: arguments that do not go together.
     """
     asked = given["strategy"]
-    accelerator = given["accelerator"]
-    if accelerator in (None, "auto") and asked == "xla":
-        accelerator = "tpu"
-    if not isinstance(accelerator, Accelerator):
-        accelerator = accelerators.make("auto" if accelerator is None else str(accelerator).lower())
+    own = asked if isinstance(asked, Strategy) else None
+    plugins = _plugins(given["plugins"])
+    accelerator = (own and own.own_accelerator) or _accelerator(given["accelerator"], asked)
     number, num_nodes = _world(given)
-    devices = accelerator.select(number)
-    strategy = (
-        asked
-        if isinstance(asked, Strategy)
-        else strategies.make(_name(asked, accelerator, len(devices), num_nodes))
-    )
+    devices = getattr(own, "own_devices", None) or accelerator.select(number)
+    strategy = own or strategies.make(_name(asked, accelerator, len(devices), num_nodes))
     if strategy.name == "single_device" and len(devices) > 1:
+        if own is None:
+            raise MisconfigurationException(
+                f"Trainer(strategy='single_device', devices={given['devices']!r}): one device is all it takes; pass devices=1 or strategy='ddp'."
+            )
+        devices = devices[:1]
+    if "checkpoint_io" in plugins:
+        strategy.checkpoint_io = plugins["checkpoint_io"]
+    if "environment" in plugins:
+        strategy._environment = plugins["environment"]  # type: ignore[attr-defined]
+    found = plugins.get("precision")
+    if found is not None and given["precision"] is not None:
         raise MisconfigurationException(
-            f"Trainer(strategy='single_device', devices={given['devices']!r}): one device is all it takes; pass devices=1 or strategy='ddp'."
+            "Pass precision either as Trainer(precision=...) or as a plugin, not both."
         )
-    strategy.connect(accelerator, _precision(given, accelerator), devices, num_nodes)
+    found = found or strategy.own_precision or precision.make(given["precision"], accelerator.device_type)
+    strategy.connect(accelerator, found, devices, num_nodes)
     if given["sync_batchnorm"] and hasattr(strategy, "sync_batchnorm"):
         strategy.sync_batchnorm = True
-    if strategy.process_per_device and len(devices) * num_nodes > 1:
-        from litify.launch import ensure_launched  # starts processes; most trainings need none
-
-        ensure_launched(len(devices), num_nodes)
     return strategy
+
+
+def _accelerator(asked: Any, strategy: Any) -> Accelerator:
+    if isinstance(asked, Accelerator):
+        return asked
+    if asked in (None, "auto"):
+        asked = "tpu" if strategy == "xla" else "auto"
+    return accelerators.make(str(asked).lower())
+
+
+def _plugins(given: Any) -> dict[str, Any]:
+    """Trainer(plugins=...) by what each is.
+
+    Raises:
+        MisconfigurationException: two of a kind, or something else.
+    """
+    kinds = {"precision": Precision, "checkpoint_io": CheckpointIO, "environment": ClusterEnvironment}
+    found: dict[str, Any] = {}
+    for plugin in given if isinstance(given, (list, tuple)) else [given]:
+        if plugin is None:
+            continue
+        if isinstance(plugin, str):
+            plugin = precision.make(plugin, "cpu")
+        kind = next((kind for kind, base in kinds.items() if isinstance(plugin, base)), None)
+        if kind is None:
+            raise MisconfigurationException(
+                f"Trainer(plugins=...) got a {type(plugin).__name__}; it takes a Precision, a CheckpointIO or a ClusterEnvironment."
+            )
+        if kind in found:
+            raise MisconfigurationException(
+                f"Trainer(plugins=...) has two of {kinds[kind].__name__}; pass one."
+            )
+        found[kind] = plugin
+    return found
 
 
 def _world(given: dict[str, Any]) -> tuple[Any, int]:
@@ -52,7 +90,8 @@ def _world(given: dict[str, Any]) -> tuple[Any, int]:
         raise MisconfigurationException(
             f"Trainer(num_nodes={num_nodes!r}): pass a number of machines, 1 or more."
         )
-    local, world = os.environ.get("LOCAL_WORLD_SIZE", ""), os.environ.get("WORLD_SIZE", "")
+    local = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", ""))
+    world = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", ""))
     if devices == "auto" and local.isdigit() and world.isdigit() and int(world) > 1:
         return int(local), max(num_nodes, int(world) // int(local))
     return devices, num_nodes
@@ -64,16 +103,3 @@ def _name(asked: Any, accelerator: Accelerator, devices: int, num_nodes: int) ->
     if accelerator.device_type == "xla":
         return "xla"
     return "ddp" if devices * num_nodes > 1 else "single_device"
-
-
-def _precision(given: dict[str, Any], accelerator: Accelerator) -> Precision:
-    plugins = given["plugins"] if isinstance(given["plugins"], (list, tuple)) else [given["plugins"]]
-    own = [plugin for plugin in plugins if isinstance(plugin, Precision)]
-    other = [plugin for plugin in plugins if plugin is not None and not isinstance(plugin, Precision)]
-    if other:
-        raise MisconfigurationException(f"Trainer(plugins={other}): only Precision objects are taken here.")
-    if own and given["precision"] is not None:
-        raise MisconfigurationException(
-            "Pass precision either as Trainer(precision=...) or as a plugin, not both."
-        )
-    return own[0] if own else precision.make(given["precision"], accelerator.device_type)

@@ -21,22 +21,45 @@ class LightningDeprecationWarning(DeprecationWarning):
     """An old spelling was used."""
 
 
+_rank: int | None = None
+
+
+def set_rank(rank: int | None) -> None:
+    """What a strategy knows of this process's rank; None leaves it to the environment variables."""
+    global _rank
+    _rank = rank
+
+
 def rank() -> int:
-    """This process's rank among all, from what launchers set; 0 when there is one process."""
+    """This process's rank among all, from the strategy or what launchers set; 0 when there is one process."""
+    if _rank is not None:
+        return _rank
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         if os.environ.get(name, "").isdigit():
             return int(os.environ[name])
     return 0
 
 
-def rank_zero_only(function: Callable[P, T]) -> Callable[P, T | None]:
-    """Wrap a function so that it runs in the process of rank 0 alone, and returns None in the others."""
+class _RankZeroOnly:
+    """Wraps a function so that it runs in the process of rank 0 alone, and returns None in the others. `rank` is this process's."""
 
-    @wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> T | None:
-        return function(*args, **kwargs) if rank() == 0 else None
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T | None]:
+        @wraps(function)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            return function(*args, **kwargs) if rank() == 0 else None
 
-    return wrapped
+        return wrapped
+
+    @property
+    def rank(self) -> int:
+        return rank()
+
+    @rank.setter
+    def rank(self, value: int | None) -> None:
+        set_rank(value)
+
+
+rank_zero_only = _RankZeroOnly()
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,14 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from litify import checkpoint, evaluate
-from litify.errors import Interrupted, MisconfigurationException
+from litify.errors import CheckpointError, Interrupted, MisconfigurationException, SearchOver, WorkersDone
 from litify.fit import fit
 from litify.hooks import HookTable, is_overridden, replaced
+from litify.hparams import clean_namespace
 from litify.job import EvalJob, FitJob
 from litify.metrics import scalars
 from litify.module import LightningModule
 from litify.optim import configure
-from litify.rank_zero import say, warn
+from litify.rank_zero import PossibleUserWarning, say, warn
 from litify.state import Phase, RunningStage, TrainerFn, TrainerStatus
 from litify.summary import start_block
 
@@ -38,7 +40,7 @@ def call(
     trainer: Trainer,
     fn: TrainerFn,
     module: LightningModule,
-    ckpt_path: Any,
+    ckpt_paths: list[str],
     weights_only: bool | None,
     **options: Any,
 ) -> Any:
@@ -49,8 +51,20 @@ def call(
     """
     state = trainer.state
     state.fn, state.stage, state.status = fn, STAGES[fn], TrainerStatus.RUNNING
+    method, child = trainer.strategy.start_method, multiprocessing.parent_process() is not None
     try:
-        answer = _run(trainer, fn, module, ckpt_path, weights_only, options)
+        if method == "popen" or child:
+            answer = _run(trainer, module, fn, ckpt_paths, weights_only, options)
+        else:
+            from litify import spawn  # rarely needed
+
+            answer = spawn.run(method, trainer, module, _run, fn, ckpt_paths, weights_only, options)
+    except WorkersDone:
+        raise
+    except SearchOver:
+        trainer.strategy.teardown()
+        _teardown(trainer, module, trainer.hooks, fn)
+        answer = None
     except KeyboardInterrupt as error:
         # A second Ctrl-C must not cut the checkpoint short.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -71,9 +85,9 @@ def call(
 
 def _run(
     trainer: Trainer,
-    fn: TrainerFn,
     module: LightningModule,
-    ckpt_path: Any,
+    fn: TrainerFn,
+    ckpt_paths: list[str],
     weights_only: bool | None,
     options: dict[str, Any],
 ) -> Any:
@@ -86,12 +100,12 @@ def _run(
     _verify(trainer, module, fn)
     strategy.setup_environment()
     _prepare_data(trainer, module)
+    if trainer.profiler.active:
+        trainer.profiler.module = module
+        rank = trainer.local_rank if trainer.world_size > 1 else None
+        trainer.profiler.setup(stage=str(fn), local_rank=rank, log_dir=trainer.log_dir)
     _setup(trainer, module, hooks, fn)
-    kept = checkpoint.load(ckpt_path, None, weights_only) if ckpt_path is not None else None
-    trainer.ckpt_path = None if ckpt_path is None else str(ckpt_path)
-    trainer.resumed_from = trainer.ckpt_path if fitting else None
-    if kept is not None:
-        checkpoint.restore_module(trainer, module, kept, ckpt_path, fitting)
+    kept = _restore(trainer, module, ckpt_paths, weights_only, fitting)
     strategy.setup_module(module, training=fitting)
     trainer.forget_metrics()
     answer = None
@@ -100,12 +114,38 @@ def _run(
     else:
         answer = _evaluate(trainer, module, hooks, fn, options)
     strategy.teardown()
+    trainer.profiler.describe()
     if fitting:
         hooks.call("on_fit_end")
     _teardown(trainer, module, hooks, fn)
     for logger in trainer.loggers:
         logger.finalize("success")
     return answer
+
+
+def _restore(
+    trainer: Trainer, module: LightningModule, paths: list[str], weights_only: bool | None, fitting: bool
+) -> dict[str, Any] | None:
+    """Load the first of these checkpoints that is whole and of this module; returns it, None where there are none.
+
+    Raises:
+        CheckpointError: none is.
+    """
+    kept = None
+    for index, path in enumerate(paths):
+        trainer.ckpt_path = path
+        trainer.resumed_from = path if fitting else None
+        try:
+            kept = trainer.strategy.load_checkpoint(path, weights_only)
+            checkpoint.restore_module(trainer, module, kept, path, fitting)
+            break
+        except CheckpointError as error:
+            if index + 1 == len(paths):
+                raise
+            warn(f"{error} The one before it is tried: {paths[index + 1]}")
+    else:
+        trainer.ckpt_path = trainer.resumed_from = None
+    return kept
 
 
 def _prepare_data(trainer: Trainer, module: LightningModule) -> None:
@@ -120,21 +160,19 @@ def _prepare_data(trainer: Trainer, module: LightningModule) -> None:
 def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
     for logger in trainer.loggers:
         _ = getattr(logger, "experiment", None)  # opens files now, so that setup hooks can write
-    stage = str(fn)
     if trainer.datamodule is not None:
-        trainer.datamodule.setup(stage=stage)
-    hooks.call("setup", stage=stage)
+        trainer.datamodule.setup(stage=fn)
+    hooks.call("setup", stage=fn)
     trainer.strategy.barrier("setup")
     if replaced("configure_model", module):
-        with trainer.strategy.precision.module_context():
+        with trainer.strategy.precision.module_init_context():
             module.configure_model()
 
 
 def _teardown(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
-    stage = str(fn)
     if trainer.datamodule is not None:
-        trainer.datamodule.teardown(stage=stage)
-    hooks.call("teardown", stage=stage)
+        trainer.datamodule.teardown(stage=fn)
+    hooks.call("teardown", stage=fn)
 
 
 def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict[str, Any] | None) -> None:
@@ -145,10 +183,20 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
         job.validation = EvalJob(trainer, module, hooks, "validation")
     trainer.eval_job = job.validation
     hooks.call("on_fit_start")
+    for owner in (module, trainer.datamodule):
+        if owner is not None:
+            clean_namespace(owner.hparams)
     trainer.log_hyperparameters(module)
+    module.zero_grad()  # gradients of an earlier call
     if kept is not None:
         job.resume = checkpoint.restore_training(trainer, job, kept)
         job.without_metrics = not job.resume and trainer.state.phase is not Phase.BETWEEN
+    resting = sum(not child.training for child in module.modules())
+    if resting:
+        warn(
+            f"{resting} module(s) are in eval mode as fit begins, and stay so: call .train() on them, unless that is meant.",
+            PossibleUserWarning,
+        )
     if trainer.enable_model_summary:
         block = start_block(trainer, module)  # on every rank: the run folder is agreed on by all of them
         if trainer.is_global_zero:
@@ -182,6 +230,7 @@ def _evaluate(
     trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]
 ) -> Any:
     job = trainer.eval_job = EvalJob(trainer, module, hooks, KINDS[fn])
+    module.zero_grad()  # their memory is wanted
     trainer.enter(STAGES[fn], job.results)
     if fn is TrainerFn.PREDICTING:
         keep = options["return_predictions"]
@@ -238,7 +287,7 @@ def _verify(trainer: Trainer, module: LightningModule, fn: TrainerFn) -> None:
 
 
 def _verify_manual(trainer: Trainer, module: LightningModule) -> None:
-    if module.automatic_optimization:
+    if module.automatic_optimization or getattr(module, "steps_by_index", False):
         return
     for argument, off in (("gradient_clip_val", None), ("accumulate_grad_batches", 1)):
         value = getattr(trainer, argument)
@@ -262,6 +311,7 @@ def _failed(trainer: Trainer, error: BaseException) -> Any:
         if isinstance(error, KeyboardInterrupt) and trainer.state.fn is TrainerFn.FITTING:
             path = checkpoint.keep_interrupted(trainer)
     finally:
+        trainer.profiler.teardown(str(trainer.state.fn))
         for logger in trainer.loggers:
             logger.finalize("failed")
         trainer.strategy.teardown()

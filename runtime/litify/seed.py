@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from litify.rank_zero import rank, warn
+from litify.transfer import apply
 
 VARIABLE = "PL_GLOBAL_SEED"
 WORKERS_VARIABLE = "PL_SEED_WORKERS"
@@ -61,28 +62,42 @@ def seed_worker(worker_id: int) -> None:
 
 
 def rng_state(cuda: bool = True) -> dict[str, Any]:
-    """The random states of torch (CPU and CUDA), NumPy and Python, of plain types that a checkpoint may hold."""
+    """The random states of torch (CPU and CUDA), NumPy and Python; `plain` makes of them what a checkpoint may hold."""
     state: dict[str, Any] = {"torch": torch.get_rng_state(), "python": random.getstate()}
     np = _numpy()
     if np is not None:
-        name, keys, *rest = np.random.get_state()
-        state["numpy"] = (name, keys.tolist(), *rest)
-    if cuda and torch.cuda.is_available():
-        state["torch.cuda"] = torch.cuda.get_rng_state_all()
+        state["numpy"] = np.random.get_state()
+    if cuda:
+        state["torch.cuda"] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return state
 
 
+def plain(state: dict[str, Any]) -> dict[str, Any]:
+    """What `rng_state` returned, of plain types: bytes for torch's states, a list for NumPy's array."""
+    found = dict(state)
+    for key in state.keys() & {"torch", "torch.cuda"}:
+        found[key] = apply(state[key], lambda tensor: tensor.numpy().tobytes())
+    if "numpy" in state:
+        name, keys, *rest = state["numpy"]
+        found["numpy"] = (name, keys.tolist(), *rest)
+    return found
+
+
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what `rng_state` returned."""
-    torch.set_rng_state(state["torch"])
+    """Put back what `rng_state` or `plain` returned."""
+    torch.set_rng_state(_tensor(state["torch"]))
     if "torch.cuda" in state:
-        torch.cuda.set_rng_state_all(state["torch.cuda"])
+        torch.cuda.set_rng_state_all([_tensor(each) for each in state["torch.cuda"]])
     np = _numpy()
     if np is not None and "numpy" in state:
         name, keys, *rest = state["numpy"]
         np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
+
+
+def _tensor(state: torch.Tensor | bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(state), dtype=torch.uint8) if isinstance(state, bytes) else state
 
 
 @contextmanager

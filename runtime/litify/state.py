@@ -15,6 +15,7 @@ class TrainerFn(str, Enum):
     PREDICTING = "predict"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # a key of dictionaries as its text is
 
 
 class RunningStage(str, Enum):
@@ -27,6 +28,7 @@ class RunningStage(str, Enum):
     PREDICTING = "predict"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # a key of dictionaries as its text is
 
     @property
     def dataloader_prefix(self) -> str | None:
@@ -47,6 +49,7 @@ class TrainerStatus(str, Enum):
     INTERRUPTED = "interrupted"
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # a key of dictionaries as its text is
 
     @property
     def stopped(self) -> bool:
@@ -63,6 +66,7 @@ class Phase(str, Enum):
     EPOCH_END = "epoch_end"  # in on_train_epoch_end
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # a key of dictionaries as its text is
 
 
 @dataclass

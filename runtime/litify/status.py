@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from litify.module import LightningModule
     from litify.optim import LRSchedulerConfig
     from litify.precision.base import Precision
+    from litify.profilers.base import Profiler
     from litify.strategies.base import Strategy
 
 
@@ -59,6 +60,7 @@ class Status:
     reload_dataloaders_every_n_epochs: int
     enable_autolog_hparams: bool
     enable_model_summary: bool
+    profiler: Profiler
 
     def __init__(self) -> None:
         self.module: LightningModule | None = None
@@ -110,6 +112,10 @@ class Status:
         for module in self.loggable:
             object.__setattr__(module, "_results", None if self.barebones else results)
 
+    def forget_jobs(self) -> None:
+        """Let go of what an earlier call needed."""
+        self.hooks = self.job = self.eval_job = self.results = None
+
     def leave(self) -> None:
         """Nothing runs any more."""
         self.metrics_to_cpu()
@@ -118,6 +124,9 @@ class Status:
         self.loggable = []
         self.results = None
         self.state.stage = None
+        for job in (self.job, self.eval_job, self.job.validation if self.job is not None else None):
+            if job is not None and job.loaders is not None:
+                job.loaders.release()
 
     @property
     def training(self) -> bool:
@@ -159,7 +168,7 @@ class Status:
 
     @property
     def precision(self) -> str:
-        return self.strategy.precision.name
+        return self.strategy.precision.precision
 
     @property
     def world_size(self) -> int:
@@ -273,7 +282,8 @@ class Status:
 
     @property
     def num_sanity_val_batches(self) -> list[Any]:
-        return [min(self.num_sanity_val_steps, batches) for batches in self.num_val_batches]
+        batches = self.num_val_batches if self.state.fn == "fit" else []
+        return [min(self.num_sanity_val_steps, number) for number in batches]
 
     @property
     def enable_validation(self) -> bool:
@@ -345,9 +355,8 @@ class Status:
         elif step is None:
             row.setdefault("epoch", self.state.epoch)
             step = max(0, self.state.batches_stepped - behind)
-        if self.is_global_zero:
-            for logger in self.loggers:
-                logger.log_metrics(metrics=row, step=step)
+        for logger in self.loggers:
+            logger.log_metrics(metrics=row, step=step)
 
     def forget_metrics(self) -> None:
         self._callback_metrics, self._logged_metrics, self._bar_metrics = {}, {}, {}

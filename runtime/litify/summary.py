@@ -38,7 +38,7 @@ def start_block(trainer: Trainer, module: LightningModule) -> str:
         if trainer.world_size == 1
         else f"{trainer.world_size} x {strategy.root_device.type}, {strategy.name}"
     )
-    rows.append(("devices", f"{where}, {strategy.precision.name}"))
+    rows.append(("devices", f"{where}, {strategy.precision.precision}"))
     if trainer.accumulate_grad_batches > 1:
         rows.append(("step", f"after {trainer.accumulate_grad_batches} batches"))
     if trainer.loggers and trainer.log_dir:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from litify import checkpoint, flags, settings
+from litify import checkpoint, flags, profilers, settings
 from litify.attached import Attached
 from litify.callbacks.base import Callback
+from litify.classic import arguments
 from litify.datamodule import LightningDataModule
 from litify.errors import MisconfigurationException
 from litify.module import LightningModule
 from litify.place import choose
-from litify.rank_zero import warn
+from litify.precision.base import Uninitialized
+from litify.rank_zero import PossibleUserWarning, warn
 from litify.running import call
 from litify.state import State, TrainerFn
 from litify.strategies.base import Strategy
@@ -53,7 +56,7 @@ class Trainer(Attached):
         benchmark: torch.backends.cudnn.benchmark.
         inference_mode: torch.inference_mode in validate, test and predict; False is torch.no_grad.
         use_distributed_sampler: give each process its part of the data.
-        profiler: None; there are no profilers here yet.
+        profiler: "simple", "advanced", "pytorch", or a Profiler; None records nothing.
         detect_anomaly: torch.autograd.set_detect_anomaly.
         barebones: nothing besides training itself, to measure what that costs.
         plugins: None, or precision plugins as Precision objects.
@@ -62,7 +65,12 @@ class Trainer(Attached):
         default_root_dir: where logs and checkpoints go; default: the working directory.
         enable_autolog_hparams: whether loggers get hyperparameters.
 
-    Flags given to `litify run` win over these arguments.
+    The arguments of Lightning 0.7 to 1.x (gpus=4, max_nb_epochs=3 ...) are taken too (`classic`). Flags given to `litify run` win
+    over all of them.
+
+    Raises:
+        TypeError: an argument that is neither of today nor of 1.x.
+        MisconfigurationException: arguments that do not go together.
     """
 
     def __init__(
@@ -110,9 +118,13 @@ class Trainer(Attached):
         enable_autolog_hparams: bool = True,
         model_registry: str | None = None,
         suggest_integrations: bool = True,
+        **classic: Any,
     ) -> None:
-        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        self._configure({**given, **flags.given()})
+        given = {
+            name: value for name, value in locals().items() if name not in ("self", "__class__", "classic")
+        }
+        self._configure({**arguments.modern(given, classic), **flags.given()})
+        arguments.after_init(self, classic)
 
     def _configure(self, given: dict[str, Any]) -> None:
         """Take checked arguments; attributes have their names."""
@@ -124,14 +136,11 @@ class Trainer(Attached):
             given["max_epochs"], given["max_steps"], given["check_val_every_n_epoch"], interval,
             given["reload_dataloaders_every_n_epochs"],
         )  # fmt: skip
-        if given["profiler"] is not None:
-            raise MisconfigurationException(
-                f"Trainer(profiler={given['profiler']!r}): there are no profilers here; leave it out and use torch.profiler around fit."
-            )
         settings.deterministic(given["deterministic"], given["benchmark"])
         super().__init__()
         fast = int(given["fast_dev_run"])
         self.state = State()
+        self.profiler = profilers.make(given["profiler"])
         for name in PLAIN:
             setattr(self, name, given[name])
         self.fast_dev_run = True if given["fast_dev_run"] == 1 else given["fast_dev_run"]
@@ -178,6 +187,7 @@ class Trainer(Attached):
 
     # -- what users call ---------------------------------------------------------------------------------------------------
 
+    @arguments.keywords(train_dataloader="train_dataloaders", val_dataloader="val_dataloaders")
     def fit(
         self,
         model: LightningModule,
@@ -203,13 +213,15 @@ class Trainer(Attached):
         self.attach(model, datamodule, train=train_dataloaders, val=val_dataloaders)
         if self.warn_epochs:
             warn(
-                "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end."
+                "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end.",
+                PossibleUserWarning,
             )
-        path = self.find_checkpoint(
+        paths = self.find_checkpoint(
             ckpt_path if ckpt_path is not None else flags.ckpt_path(), TrainerFn.FITTING, True
         )
-        call(self, TrainerFn.FITTING, model, path, weights_only)
+        call(self, TrainerFn.FITTING, model, paths, weights_only)
 
+    @arguments.keywords(val_dataloaders="dataloaders")
     def validate(
         self,
         model: LightningModule | None = None,
@@ -233,6 +245,7 @@ class Trainer(Attached):
             TrainerFn.VALIDATING, "val", model, dataloaders, ckpt_path, verbose, datamodule, weights_only
         )
 
+    @arguments.keywords(test_dataloaders="dataloaders")
     def test(
         self,
         model: LightningModule | None = None,
@@ -253,10 +266,11 @@ class Trainer(Attached):
     ) -> list[dict[str, float]]:  # fmt: skip
         module = self._known(model, fn)
         self.attach(module, datamodule, **{kind: dataloaders})
-        path = self.find_checkpoint(ckpt_path, fn, model is not None)
-        answer: list[dict[str, float]] = call(self, fn, module, path, weights_only, verbose=verbose)
+        paths = self.find_checkpoint(ckpt_path, fn, model is not None)
+        answer: list[dict[str, float]] = call(self, fn, module, paths, weights_only, verbose=verbose)
         return answer
 
+    @arguments.keywords(predict_dataloaders="dataloaders")
     def predict(
         self,
         model: LightningModule | None = None,
@@ -276,10 +290,10 @@ class Trainer(Attached):
         """
         module = self._known(model, TrainerFn.PREDICTING)
         self.attach(module, datamodule, predict=dataloaders)
-        path = self.find_checkpoint(ckpt_path, TrainerFn.PREDICTING, model is not None)
+        paths = self.find_checkpoint(ckpt_path, TrainerFn.PREDICTING, model is not None)
         keep = return_predictions is not False
         answer: list[Any] | None = call(
-            self, TrainerFn.PREDICTING, module, path, weights_only, return_predictions=keep
+            self, TrainerFn.PREDICTING, module, paths, weights_only, return_predictions=keep
         )
         return answer
 
@@ -313,6 +327,20 @@ class Trainer(Attached):
             datamodule.trainer = self
         self.sources = {kind: source for kind, source in sources.items() if source is not None}
 
+    @contextmanager
+    def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Modules made within are made on the device, and in the precision, that training will have.
+
+        Args:
+            empty_init: True leaves weights uninitialized, for a checkpoint that is loaded into them.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self.strategy.root_device)
+            stack.enter_context(self.strategy.precision.module_init_context())
+            if empty_init:
+                stack.enter_context(Uninitialized())
+            yield
+
     def save_checkpoint(
         self, filepath: str | Path, weights_only: bool = False, storage_options: Any = None
     ) -> None:
@@ -320,16 +348,12 @@ class Trainer(Attached):
 
         Args:
             weights_only: leave optimizers, schedulers and callbacks out.
+            storage_options: for a CheckpointIO plugin that takes some.
 
         Raises:
             AttributeError: no module was run yet.
-            TypeError: storage_options, which nothing here takes.
         """
-        if storage_options is not None:
-            raise TypeError("save_checkpoint takes no storage_options: files are written to local paths.")
-        kept = checkpoint.dump(self, bool(weights_only))
-        if self.is_global_zero:
-            checkpoint.save(kept, filepath)
+        self.strategy.save_checkpoint(checkpoint.dump(self, bool(weights_only)), filepath, storage_options)
         self.strategy.barrier("save_checkpoint")
 
 

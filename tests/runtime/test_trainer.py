@@ -201,7 +201,7 @@ def test_overfit_batches_sees_the_same_batches() -> None:
         def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
             seen.append(batch[0].sum().item())
 
-    with pytest.warns(UserWarning, match="its order is fixed now"):
+    with pytest.warns(UserWarning, match="order of the train loader is fixed now"):
         quiet(overfit_batches=2, max_epochs=2).fit(Module(), loader(40, shuffle=True))
     assert len(seen) == 4 and seen[:2] == seen[2:]
 

@@ -9,23 +9,45 @@ from litify.accelerators.base import Accelerator
 from litify.errors import MisconfigurationException
 
 # name in Trainer(accelerator=...) -> class
-ACCELERATORS = {
+ACCELERATORS: dict[str, str | type[Accelerator]] = {
     "cpu": "litify.accelerators.cpu:CPUAccelerator",
     "cuda": "litify.accelerators.cuda:CUDAAccelerator",
     "mps": "litify.accelerators.mps:MPSAccelerator",
     "tpu": "litify.accelerators.xla:XLAAccelerator",
 }
 ALIASES = {"xla": "tpu"}
-_CLASSES = {path.rpartition(":")[2]: name for name, path in ACCELERATORS.items()}
+_CLASSES = {str(path).rpartition(":")[2]: name for name, path in ACCELERATORS.items()}
 __all__ = [
     "ACCELERATORS",
     "Accelerator",
+    "AcceleratorRegistry",
     "CPUAccelerator",
     "CUDAAccelerator",
     "MPSAccelerator",
     "XLAAccelerator",
     "make",
 ]
+
+
+class AcceleratorRegistry:
+    """Names for `Trainer(accelerator=...)`, and further ones of your own."""
+
+    @staticmethod
+    def register(name: str, accelerator: type[Accelerator], description: str = "") -> None:
+        """Make `accelerator()` known as `name`."""
+        ACCELERATORS[name] = accelerator
+
+    @staticmethod
+    def remove(name: str) -> None:
+        del ACCELERATORS[name]
+
+    @staticmethod
+    def get(name: str) -> Accelerator:
+        return make(name)
+
+    @staticmethod
+    def available_accelerators() -> set[str]:
+        return set(ACCELERATORS)
 
 
 def make(name: str) -> Accelerator:
@@ -54,7 +76,10 @@ def make(name: str) -> Accelerator:
 
 def load(name: str) -> type[Accelerator]:
     """The class of the accelerator `name`."""
-    module, _, attribute = ACCELERATORS[name].partition(":")
+    known = ACCELERATORS[name]
+    if not isinstance(known, str):
+        return known
+    module, _, attribute = known.partition(":")
     kind: type[Accelerator] = getattr(import_module(module), attribute)
     return kind
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,9 +22,6 @@ class Accelerator:
     """`accelerator="auto"` takes the available accelerator with the highest affinity."""
     process_group_backend: ClassVar[str] = "gloo"
     """The torch.distributed backend that its tensors need."""
-    default_devices: ClassVar[int | None] = 1
-    """How many devices `devices="auto"` takes; None: all there are. More than one changes what is trained (a larger batch), so
-    it has to be asked for: `devices=-1`."""
 
     @classmethod
     def is_available(cls) -> bool:
@@ -41,13 +38,21 @@ class Accelerator:
         """Number of devices on this machine (0 when unavailable)."""
         raise NotImplementedError
 
-    auto_device_count = device_count
+    @classmethod
+    def auto_device_count(cls) -> int:
+        """How many devices `devices="auto"` takes. More than one changes what is trained (a larger batch), so it has to be asked
+        for: `devices=-1`."""
+        return 1
 
     def setup_device(self, device: torch.device) -> None:
         """Make `device` this process's current one. Raises when it cannot be used."""
 
     def teardown(self) -> None:
         """Give cached memory back after fit, validate, test or predict."""
+
+    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
+        """How busy `device` is, as numbers by name, for DeviceStatsMonitor."""
+        return {}
 
     def select(self, devices: Devices) -> list[torch.device]:
         """Turn the Trainer's `devices` into the torch devices of this node, in the order asked for.
@@ -57,14 +62,24 @@ class Accelerator:
         Raises:
             MisconfigurationException: the value makes no sense, or asks for devices that are not there.
         """
-        return [self.device(index) for index in self.indices(devices)]
+        if devices == "auto":
+            devices = self.auto_device_count()
+        return self.get_parallel_devices(self.parse_devices(devices))
+
+    def parse_devices(self, devices: Devices) -> Any:
+        """What `get_parallel_devices` takes: here the indices asked for. An accelerator of your own may override both."""
+        return self.indices(devices)
+
+    def get_parallel_devices(self, devices: Any) -> list[torch.device]:
+        """The torch devices of this node."""
+        return [self.device(index) for index in devices]
 
     def device(self, index: int) -> torch.device:
         return torch.device(self.device_type, index)
 
     def indices(self, devices: Devices) -> list[int]:
         available = self.device_count()
-        asked = _indices(devices, available, self.default_devices or available)
+        asked = _indices(devices, available)
         missing = [index for index in asked if index >= available]
         if missing or not asked:
             raise MisconfigurationException(
@@ -74,14 +89,12 @@ class Accelerator:
         return asked
 
 
-def _indices(devices: Devices, available: int, default: int) -> list[int]:
+def _indices(devices: Devices, available: int) -> list[int]:
     match devices:
         case bool() | None:
             raise MisconfigurationException(
                 f"Trainer(devices={devices!r}): pass a number, a list of indices or 'auto'."
             )
-        case "auto":
-            return list(range(default))
         case -1 | "-1":
             return list(range(available))
         case int():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -30,3 +30,7 @@ class CUDAAccelerator(Accelerator):
 
     def teardown(self) -> None:
         torch.cuda.empty_cache()
+
+    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
+        """torch.cuda.memory_stats: bytes and counts."""
+        return torch.cuda.memory_stats(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -26,3 +26,10 @@ class MPSAccelerator(Accelerator):
 
     def teardown(self) -> None:
         torch.mps.empty_cache()
+
+    def get_device_stats(self, device: torch.device) -> dict[str, Any]:
+        """Memory in bytes."""
+        return {
+            "mps_current_allocated_bytes": torch.mps.current_allocated_memory(),
+            "mps_driver_allocated_bytes": torch.mps.driver_allocated_memory(),
+        }

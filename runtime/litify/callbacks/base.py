@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from litify.classic.hooks import modernize_callback
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
@@ -18,9 +20,13 @@ class Callback:
     monitors: ClassVar[bool] = False
     """Whether it looks at metrics, and so runs after the other callbacks and the module at the end of an epoch."""
 
-    def uses(self, hook: str) -> bool:
+    def _uses(self, hook: str) -> bool:
         """Whether an overridden hook has anything to do as this callback is set up; if not, it costs nothing per batch."""
         return True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        modernize_callback(cls)
 
     @property
     def state_key(self) -> str:

@@ -32,6 +32,7 @@ def complete(trainer: Any, given: dict[str, Any], fast: int) -> list[Callback]:
             )
     _timer(trainer, given, callbacks)
     _progress(given, callbacks)
+    _summary(given, callbacks)
     _checkpoint(given, callbacks, fast)
     _unique(callbacks)
     return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
@@ -55,6 +56,18 @@ def _progress(given: dict[str, Any], callbacks: list[Callback]) -> None:
             )
     elif not bars:
         callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else EpochLines())
+
+
+def _summary(given: dict[str, Any], callbacks: list[Callback]) -> None:
+    """A progress bar of rich brings a summary of rich. There is no other by default: fit says in one block what matters."""
+    rich = any(getattr(callback, "with_rich", False) for callback in callbacks)
+    if not rich or given["enable_model_summary"] is False:
+        return
+    from litify.callbacks.model_summary import ModelSummary
+    from litify.callbacks.rich_model_summary import RichModelSummary
+
+    if not any(isinstance(callback, ModelSummary) for callback in callbacks):
+        callbacks.append(RichModelSummary())
 
 
 def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> None:

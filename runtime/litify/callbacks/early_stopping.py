@@ -137,19 +137,19 @@ class EarlyStopping(Callback):
             self.stopping_reason = EarlyStoppingReason.NON_FINITE_METRIC
             return (
                 True,
-                f"{self.monitor} is {value}, not finite: stopping (best was {float(self.best_score):.3f})",
+                f"{self.monitor} is not finite but {value}: stopping (best was {float(self.best_score):.3f})",
             )
         if self.stopping_threshold is not None and self.monitor_op(current, self.stopping_threshold):
             self.stopping_reason = EarlyStoppingReason.STOPPING_THRESHOLD
             return (
                 True,
-                f"{self.monitor} is {value:.3f}, as good as stopping_threshold={self.stopping_threshold} asks: stopping",
+                f"Stopping threshold reached: {self.monitor} is {value:.3f}, stopping_threshold={self.stopping_threshold}",
             )
         if self.divergence_threshold is not None and self.monitor_op(-current, -self.divergence_threshold):
             self.stopping_reason = EarlyStoppingReason.DIVERGENCE_THRESHOLD
             return (
                 True,
-                f"{self.monitor} is {value:.3f}, as bad as divergence_threshold={self.divergence_threshold}: stopping",
+                f"Divergence threshold reached: {self.monitor} is {value:.3f}, divergence_threshold={self.divergence_threshold}",
             )
         best = self.best_score.to(current.device)
         if self.monitor_op(current - self.min_delta, best):
@@ -170,9 +170,12 @@ class EarlyStopping(Callback):
         return False, None
 
     def state_dict(self) -> dict[str, Any]:
-        names = ("wait_count", "stopped_epoch", "best_score", "patience")
-        return {name: getattr(self, name) for name in names}
+        names = ("wait_count", "stopped_epoch", "best_score", "patience", "stopping_reason_message")
+        return {
+            **{name: getattr(self, name) for name in names},
+            "stopping_reason": self.stopping_reason.value,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for name, value in state_dict.items():
-            setattr(self, name, value)
+            setattr(self, name, EarlyStoppingReason(value) if name == "stopping_reason" else value)

@@ -63,15 +63,22 @@ class LearningRateMonitor(Callback):
                 "LearningRateMonitor: there is no scheduler, so rates change only where the module sets them.",
                 RuntimeWarning,
             )
+        if self.log_momentum and not any(
+            {"momentum", "betas"} & optimizer.defaults.keys() for optimizer in trainer.optimizers
+        ):
+            warn(
+                "LearningRateMonitor(log_momentum=True): no optimizer has momentum; 0 is logged.",
+                RuntimeWarning,
+            )
         self.lrs = {name: [] for name, *_ in self._names}
         self.last_momentum_values = {f"{name}-momentum": None for name, *_ in self._names}
         self.last_weight_decay_values = {f"{name}-weight_decay": None for name, *_ in self._names}
 
-    def _name_groups(self, trainer: Trainer) -> list[tuple[str, Optimizer, int, str]]:
-        """(name, optimizer, parameter group, interval) of everything to log; names made unique."""
+    def _name_groups(self, trainer: Trainer) -> list[tuple[str, Optimizer, int, str | None]]:
+        """(name, optimizer, parameter group, interval) of everything to log; names made unique. No scheduler: no interval, logged at both."""
         configs = {id(config.scheduler.optimizer): config for config in trainer.lr_scheduler_configs}
         kinds = [type(optimizer).__name__ for optimizer in trainer.optimizers]
-        found: list[tuple[str, Optimizer, int, str]] = []
+        found: list[tuple[str, Optimizer, int, str | None]] = []
         for index, optimizer in enumerate(trainer.optimizers):
             config = configs.get(id(optimizer))
             earlier = kinds[:index].count(kinds[index])
@@ -80,10 +87,15 @@ class LearningRateMonitor(Callback):
                 base = config.name
             base = self._prefix + base
             several = len(optimizer.param_groups) > 1
+            given = [values["name"] for values in optimizer.param_groups if "name" in values]
+            if len(set(given)) < len(given):
+                raise MisconfigurationException(
+                    f"LearningRateMonitor: parameter groups of {kinds[index]} have the same name {given}; give each its own."
+                )
             for group, values in enumerate(optimizer.param_groups):
                 suffix = f"/{values.get('name', f'pg{group + 1}')}" if several or "name" in values else ""
                 found.append(
-                    (base + suffix, optimizer, group, config.interval if config is not None else "step")
+                    (base + suffix, optimizer, group, config.interval if config is not None else None)
                 )
         return found
 
@@ -94,14 +106,26 @@ class LearningRateMonitor(Callback):
         if every and (trainer.state.batches_stepped + 1) % every == 0 and self.logging_interval != "epoch":
             self._log(trainer, "step")
 
+    def _follow_new_groups(self, trainer: Trainer) -> None:
+        """Take in parameter groups added since training began; an only group becomes the first of several."""
+        if len(self._names) == sum(len(optimizer.param_groups) for optimizer in trainer.optimizers):
+            return
+        self._names = self._name_groups(trainer)
+        for name, *_ in self._names:
+            before = name.removesuffix("/pg1")
+            self.lrs.setdefault(name, self.lrs.pop(before, []) if before != name else [])
+            self.last_momentum_values.setdefault(f"{name}-momentum", None)
+            self.last_weight_decay_values.setdefault(f"{name}-weight_decay", None)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._follow_new_groups(trainer)
         if self.logging_interval != "step":
             self._log(trainer, "epoch")
 
     def _log(self, trainer: Trainer, interval: str) -> None:
         row: dict[str, float] = {}
         for name, optimizer, index, own in self._names:
-            if self.logging_interval is None and own != interval:
+            if self.logging_interval is None and own not in (None, interval):
                 continue
             group = optimizer.param_groups[index]
             rate = float(group["lr"])

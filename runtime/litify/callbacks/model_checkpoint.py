@@ -1,6 +1,6 @@
 """ModelCheckpoint: the newest, or the best k checkpoints by a metric."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: command line parsers read the arguments' types, which must not be strings.
 
 import math
 import os
@@ -9,13 +9,14 @@ import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from litify.callbacks.checkpoint import Checkpoint
 from litify.errors import MisconfigurationException
+from litify.plugins.checkpoint_io import remove_leftovers
 from litify.rank_zero import say, warn
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class ModelCheckpoint(Checkpoint):
         filename: str | None = None,
         monitor: str | None = None,
         verbose: bool = False,
-        save_last: bool | str | None = None,
+        save_last: bool | Literal["link"] | None = None,
         save_top_k: int = 1,
         save_on_exception: bool = False,
         save_weights_only: bool = False,
@@ -77,7 +78,10 @@ class ModelCheckpoint(Checkpoint):
         enable_version_counter: bool = True,
     ) -> None:
         _check(monitor, save_top_k, mode, every_n_train_steps, every_n_epochs, train_time_interval)
-        self.dirpath = None if dirpath is None else os.path.realpath(os.path.expanduser(dirpath))
+        local = dirpath is not None and "://" not in str(dirpath)
+        self.dirpath = (
+            os.path.realpath(os.path.expanduser(dirpath)) if dirpath is not None and local else dirpath
+        )
         self.filename, self.monitor, self.verbose = filename, monitor, verbose
         self.save_last, self.save_top_k, self.mode = save_last, save_top_k, mode
         self.save_on_exception, self.save_weights_only = save_on_exception, save_weights_only
@@ -114,25 +118,30 @@ class ModelCheckpoint(Checkpoint):
     def every_n_epochs(self) -> int | None:
         return self._every_n_epochs
 
-    def uses(self, hook: str) -> bool:
+    def _uses(self, hook: str) -> bool:
         own = getattr(type(self), hook) is getattr(ModelCheckpoint, hook, None)
         by_batch = self._every_n_train_steps > 0 or self._train_time_interval is not None
         return by_batch or not own or hook != "on_train_batch_end"
 
     # -- when ---------------------------------------------------------------------------------------------------------------
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+    def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
+        if "://" in str(self.dirpath):
+            raise ValueError(
+                f"ModelCheckpoint(dirpath={self.dirpath!r}): files are written to local folders only; pass one."
+            )
         self.dirpath = trainer.strategy.broadcast(self._folder(trainer))
         if stage == "fit" and trainer.is_global_zero and self.save_top_k != 0:
             folder = Path(self.dirpath)
+            remove_leftovers(folder)
             if folder.is_dir() and any(folder.iterdir()) and trainer.resumed_from is None:
                 warn(f"The checkpoint folder {folder} is not empty; new files get other names.")
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._last_time = time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: "Trainer", pl_module: "LightningModule", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         by_step = self._every_n_train_steps > 0 and trainer.global_step % self._every_n_train_steps == 0
         if not by_step and self._train_time_interval is None:
@@ -145,7 +154,7 @@ class ModelCheckpoint(Checkpoint):
             return
         self._save(trainer)
 
-    def _time_is_up(self, trainer: Trainer) -> bool:
+    def _time_is_up(self, trainer: "Trainer") -> bool:
         if self._train_time_interval is None:
             return False
         up = time.monotonic() - self._last_time >= self._train_time_interval.total_seconds()
@@ -154,7 +163,7 @@ class ModelCheckpoint(Checkpoint):
             self._last_time = time.monotonic()
         return up
 
-    def _waits_for_validation(self, trainer: Trainer) -> bool:
+    def _waits_for_validation(self, trainer: "Trainer") -> bool:
         """Whether the monitored metric is not there yet, or will be newer after the validation that follows this batch."""
         if self.monitor is None:
             return False
@@ -163,11 +172,11 @@ class ModelCheckpoint(Checkpoint):
         follows = trainer.is_last_batch and trainer.enable_validation
         return follows and not self._saves_on_train_epoch_end(trainer)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if not self._skips(trainer) and self._saves_on_train_epoch_end(trainer):
             self._save_epoch(trainer)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_validation_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self._skips(trainer) or self._saves_on_train_epoch_end(trainer):
             return
         if self._after_validation:
@@ -176,18 +185,20 @@ class ModelCheckpoint(Checkpoint):
             return
         self._save_epoch(trainer)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self.save_last and not self._last_checkpoint_saved and not self._skips(trainer):
             self._save_copy(trainer, self._metrics(trainer))
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException
+    ) -> None:
         if self.save_on_exception and not self._skips(trainer):
             path = self.format_checkpoint_name(self._metrics(trainer))
             self._write(trainer, path)
             self._save_copy(trainer, self._metrics(trainer))
             say(f"litify: {type(exception).__name__} in training; saved {path}")
 
-    def _skips(self, trainer: Trainer) -> bool:
+    def _skips(self, trainer: "Trainer") -> bool:
         return (
             bool(trainer.fast_dev_run)
             or trainer.state.fn != "fit"
@@ -195,7 +206,7 @@ class ModelCheckpoint(Checkpoint):
             or self._last_global_step_saved == trainer.global_step
         )
 
-    def _saves_on_train_epoch_end(self, trainer: Trainer) -> bool:
+    def _saves_on_train_epoch_end(self, trainer: "Trainer") -> bool:
         if self._save_on_train_epoch_end is not None:
             return self._save_on_train_epoch_end
         if trainer.val_check_seconds is not None or trainer.check_val_every_n_epoch != 1:
@@ -206,7 +217,7 @@ class ModelCheckpoint(Checkpoint):
             or trainer.val_check_interval == 1.0
         )
 
-    def _save_epoch(self, trainer: Trainer) -> None:
+    def _save_epoch(self, trainer: "Trainer") -> None:
         if self._every_n_epochs >= 1 and (trainer.current_epoch + 1) % self._every_n_epochs == 0:
             self._save_top_k(trainer, self._metrics(trainer))
         if self._last_global_step_saved == trainer.global_step or (
@@ -216,12 +227,12 @@ class ModelCheckpoint(Checkpoint):
 
     # -- what ---------------------------------------------------------------------------------------------------------------
 
-    def _save(self, trainer: Trainer) -> None:
+    def _save(self, trainer: "Trainer") -> None:
         metrics = self._metrics(trainer)
         self._save_top_k(trainer, metrics)
         self._save_copy(trainer, metrics)
 
-    def _save_top_k(self, trainer: Trainer, metrics: Metrics) -> None:
+    def _save_top_k(self, trainer: "Trainer", metrics: Metrics) -> None:
         if self.save_top_k == 0:
             return
         if self.monitor is None:
@@ -244,7 +255,7 @@ class ModelCheckpoint(Checkpoint):
                 f"litify: epoch {trainer.current_epoch}, step {trainer.global_step}: {self.monitor} is not among the best {self.save_top_k}"
             )
 
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+    def check_monitor_top_k(self, trainer: "Trainer", current: Tensor | None = None) -> bool:
         """Whether a metric value is among the best k so far; the same answer on all ranks."""
         if current is None:
             return False
@@ -254,14 +265,14 @@ class ModelCheckpoint(Checkpoint):
         better = bool(current < worst if self.mode == "min" else current > worst)
         return trainer.strategy.reduce_boolean_decision(better)
 
-    def _save_newest(self, trainer: Trainer, metrics: Metrics) -> None:
+    def _save_newest(self, trainer: "Trainer", metrics: Metrics) -> None:
         path = self._free_name(trainer, metrics, self.best_model_path)
         previous, self.best_model_path = self.best_model_path, path
         self._write(trainer, path)
         if self.save_top_k == 1:
             self._remove(trainer, previous, path)
 
-    def _save_best(self, trainer: Trainer, current: Tensor, metrics: Metrics) -> None:
+    def _save_best(self, trainer: "Trainer", current: Tensor, metrics: Metrics) -> None:
         k = len(self.best_k_models) + 1 if self.save_top_k == -1 else self.save_top_k
         dropped = ""
         if len(self.best_k_models) == k:
@@ -286,7 +297,7 @@ class ModelCheckpoint(Checkpoint):
         self._write(trainer, path)
         self._remove(trainer, dropped, path)
 
-    def _save_copy(self, trainer: Trainer, metrics: Metrics) -> None:
+    def _save_copy(self, trainer: "Trainer", metrics: Metrics) -> None:
         """last.ckpt, where it is asked for."""
         if not self.save_last:
             return
@@ -298,7 +309,7 @@ class ModelCheckpoint(Checkpoint):
             self._write(trainer, path)
         self._remove(trainer, previous, path)
 
-    def _write(self, trainer: Trainer, path: str) -> None:
+    def _write(self, trainer: "Trainer", path: str) -> None:
         trainer.save_checkpoint(path, self.save_weights_only)
         self._last_global_step_saved = trainer.global_step
         self._last_checkpoint_saved = path
@@ -306,7 +317,7 @@ class ModelCheckpoint(Checkpoint):
             for logger in trainer.loggers:
                 logger.after_save_checkpoint(self)
 
-    def _remove(self, trainer: Trainer, previous: str, current: str) -> None:
+    def _remove(self, trainer: "Trainer", previous: str, current: str) -> None:
         """Delete a checkpoint that is no longer among the kept; never the one training was resumed from, nor one elsewhere."""
         if not previous or previous == current:
             return
@@ -320,7 +331,7 @@ class ModelCheckpoint(Checkpoint):
 
     # -- names --------------------------------------------------------------------------------------------------------------
 
-    def _metrics(self, trainer: Trainer) -> Metrics:
+    def _metrics(self, trainer: "Trainer") -> Metrics:
         metrics = trainer.callback_metrics
         for name, value in (("epoch", trainer.current_epoch), ("step", trainer.global_step)):
             found = metrics.get(name)
@@ -350,7 +361,7 @@ class ModelCheckpoint(Checkpoint):
 
         return re.sub(r"\{(?P<name>[^{}:]+)(?::(?P<spec>[^{}]*))?\}", fill, pattern)
 
-    def _free_name(self, trainer: Trainer, metrics: Metrics, own: str, filename: str | None = None) -> str:
+    def _free_name(self, trainer: "Trainer", metrics: Metrics, own: str, filename: str | None = None) -> str:
         """A name that no other file has; `own` may be overwritten."""
         path = self.format_checkpoint_name(metrics, filename)
         version = self.STARTING_VERSION
@@ -359,12 +370,12 @@ class ModelCheckpoint(Checkpoint):
             version += 1
         return path
 
-    def file_exists(self, filepath: str | Path, trainer: Trainer) -> bool:
+    def file_exists(self, filepath: str | Path, trainer: "Trainer") -> bool:
         """Whether rank 0 sees the file; the same answer on all ranks."""
         there = os.path.exists(filepath) if trainer.is_global_zero else False
         return trainer.strategy.reduce_boolean_decision(there, all=False)
 
-    def _folder(self, trainer: Trainer) -> str:
+    def _folder(self, trainer: "Trainer") -> str:
         if self.dirpath is not None:
             return str(self.dirpath)
         if not trainer.loggers:
@@ -375,12 +386,18 @@ class ModelCheckpoint(Checkpoint):
         return os.path.join(root, str(logger.name), version, "checkpoints")
 
     def last_candidates(self, trainer: Any) -> list[Path]:
-        """last.ckpt and its versions, what Ctrl-C left, and the checkpoints that this callback wrote itself."""
+        """Checkpoints to go on from, best first: last.ckpt, its versions and what Ctrl-C left, then all others of the folder.
+
+        The newest comes first in each part.
+        """
         folder = Path(self.dirpath or self._folder(trainer))
         names = re.compile(rf"({re.escape(self.CHECKPOINT_NAME_LAST)}(-.*)?|interrupted)$")
-        found = [path for path in folder.glob(f"*{self.FILE_EXTENSION}") if names.match(path.stem)]
-        own = [Path(path) for path in (self.last_model_path, self.best_model_path) if path]
-        return found or [path for path in own if path.exists()]
+        found = [path for path in folder.glob(f"*{self.FILE_EXTENSION}") if path.exists()]
+        return sorted(
+            found,
+            key=lambda path: (bool(names.match(path.stem)), path.stat().st_mtime, path.name),
+            reverse=True,
+        )
 
     def to_yaml(self, filepath: str | Path | None = None) -> None:
         """The best checkpoints and their scores as a YAML file; default: best_k_models.yaml beside them."""
@@ -414,7 +431,7 @@ class ModelCheckpoint(Checkpoint):
         self.best_model_path = state_dict["best_model_path"]
 
 
-def _link(trainer: Trainer, target: str, link: str) -> None:
+def _link(trainer: "Trainer", target: str, link: str) -> None:
     """Make `link` point to `target`, or copy it where links are not allowed."""
     if trainer.is_global_zero and os.path.abspath(target) != os.path.abspath(link):
         if os.path.islink(link) or os.path.exists(link):

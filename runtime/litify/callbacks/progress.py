@@ -57,7 +57,7 @@ class ProgressBar(Callback):
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands beside the bar: the run's version and the metrics logged with prog_bar=True."""
         version = getattr(trainer.logger, "version", None) if trainer.loggers else None
-        metrics: dict[str, Any] = {} if version is None else {"v_num": version}
+        metrics: dict[str, Any] = {} if version in (None, "") else {"v_num": version}
         return {**metrics, **trainer.progress_bar_metrics}
 
     def print(self, *args: Any, **kwargs: Any) -> None:
@@ -66,7 +66,11 @@ class ProgressBar(Callback):
 
     @property
     def total_train_batches(self) -> float:
-        return self.trainer.num_training_batches
+        """Batches of this epoch; of a loader without a length, as many as `max_steps` leaves."""
+        trainer = self.trainer
+        if math.isinf(trainer.num_training_batches) and trainer.max_steps != -1:
+            return (trainer.max_steps - trainer.global_step) * trainer.accumulate_grad_batches
+        return trainer.num_training_batches
 
     @property
     def total_val_batches(self) -> float:
@@ -110,6 +114,9 @@ class TQDMProgressBar(ProgressBar):
     @property
     def is_disabled(self) -> bool:
         return not self.is_enabled
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_train_bar": None, "_val_bar": None}  # bars hold the terminal
 
     @property
     def train_progress_bar(self) -> Any:

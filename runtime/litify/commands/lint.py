@@ -6,16 +6,19 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from litify.commands.rule import Unusable, explained
 from litify_linter.output import FORMATS
 
 if TYPE_CHECKING:
     from litify_linter.check import Checked
     from litify_linter.config import Settings
+    from litify_linter.run import Result
 
 
 @click.command(epilog="Example: litify lint . --select LIT1,LIT901 --output-format concise")
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     show_default=True,
     envvar="LITIFY_OUTPUT_FORMAT",
 )
+@click.option("--fix", is_flag=True, help="Fix what can be fixed without changing what the program computes.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also fixes that may change it.")
+@click.option("--diff", is_flag=True, help="Print what --fix would change, and write nothing.")
 @click.option("--output-file", type=click.Path(dir_okay=False), help="Write the findings to a file.")
 @click.option(
     "--statistics", is_flag=True, help="Print how often each rule found something, instead of the findings."
@@ -46,141 +52,195 @@ if TYPE_CHECKING:
 )
 @click.option("--config", type=click.Path(), help="A pyproject.toml to use for all files.")
 @click.option("--isolated", is_flag=True, help="Read no pyproject.toml.")
+@click.option("--no-cache", is_flag=True, help="Check every file anew, and remember nothing.")
+@click.option(
+    "--cache-dir", type=click.Path(), default=".litify_cache", show_default=True, envvar="LITIFY_CACHE_DIR"
+)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes to use; by default as many as pay.")
 @click.option("--explain", metavar="RULE", help="Print what a rule finds, why, and an example; then stop.")
-def lint(
-    paths: tuple[str, ...],
-    select: str | None,
-    extend_select: str | None,
-    ignore: str | None,
-    exclude: str | None,
-    force_exclude: bool,
-    output_format: str,
-    output_file: str | None,
-    statistics: bool,
-    exit_zero: bool,
-    stdin_filename: str | None,
-    config: str | None,
-    isolated: bool,
-    explain: str | None,
-) -> int:
+def lint(paths: tuple[str, ...], explain: str | None, **options: Any) -> int:
     """Find engineering code in research code, and mistakes against Lightning's hooks.
 
     PATHS are files and folders, `-` for standard input; without any, the current folder. Exit codes: 0 nothing found,
-    1 findings, 2 wrong use or something that could not be read.
+    1 findings (or, with --diff, something to change), 2 wrong use or something that could not be read.
     """
-    from litify_linter.config import ConfigError, Overrides, settings_lookup
+    if explain is not None:
+        click.echo(explained(explain), nl=False)
+        return 0
+    from litify_linter.config import ConfigError
 
-    overrides = Overrides(
-        select=_split(select) if select is not None else None,
-        extend_select=_split(extend_select),
-        ignore=_split(ignore),
-        exclude=_split(exclude),
-    )
     try:
-        if explain is not None:
-            return _explain(explain)
-        settings = settings_lookup(overrides, Path(config) if config else None, isolated)
-        checked, problems = _check(paths, stdin_filename, settings, force_exclude)
+        return _lint(paths, _Options(**options))
     except ConfigError as error:
-        raise _Unusable(str(error)) from None
-    _write(checked, output_format, output_file, statistics)
+        raise Unusable(str(error)) from None
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The command line, one field an option."""
+
+    select: str | None
+    extend_select: str | None
+    ignore: str | None
+    exclude: str | None
+    force_exclude: bool
+    output_format: str
+    fix: bool
+    unsafe_fixes: bool
+    diff: bool
+    output_file: str | None
+    statistics: bool
+    exit_zero: bool
+    stdin_filename: str | None
+    config: str | None
+    isolated: bool
+    no_cache: bool
+    cache_dir: str
+    jobs: int | None
+
+    def settings(self) -> Callable[[Path], Settings]:
+        """A function folder -> settings for the files in it."""
+        from litify_linter.config import Overrides, settings_lookup
+
+        overrides = Overrides(
+            select=_split(self.select) if self.select is not None else None,
+            extend_select=_split(self.extend_select),
+            ignore=_split(self.ignore),
+            exclude=_split(self.exclude),
+        )
+        return settings_lookup(overrides, Path(self.config) if self.config else None, self.isolated)
+
+
+def _lint(paths: tuple[str, ...], options: _Options) -> int:
+    if options.stdin_filename is not None and paths not in ((), ("-",)):
+        raise click.UsageError("--stdin-filename goes with `-` as the only path")
+    settings = options.settings()
+    if paths == ("-",) or options.stdin_filename is not None:
+        return _lint_stdin(options, settings)
+    result = _check_paths(paths or (".",), options, settings)
+    checked, problems = result.checked, result.problems
+    fixed, changed = 0, False
+    if options.fix or options.diff:
+        fixed, changed = _fix_files(checked, problems, options, settings)
+    if not options.diff:
+        _write(checked, options, fixed)
     for problem in problems:
         click.echo(f"litify lint: error: {problem}", err=True)
     if problems:
         return 2
-    return int(any(file.findings for file in checked) and not exit_zero)
-
-
-class _Unusable(click.ClickException):
-    """Wrong use or unreadable input: one line on standard error."""
-
-    exit_code = 2
+    found = changed if options.diff else any(file.findings for file in checked)
+    return int(found and not options.exit_zero)
 
 
 def _split(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
-def _explain(word: str) -> int:
-    from litify_linter.document import page
-    from litify_linter.rules import all_rules, find_rule
-
-    if word.upper() == "ALL":
-        click.echo("\n".join(page(rule) for rule in all_rules()), nl=False)
-        return 0
-    rule = find_rule(word)
-    if rule is None:
-        codes = ", ".join(f"{rule.code} ({rule.name})" for rule in all_rules())
-        raise _Unusable(f"no rule {word!r}; there are {codes}")
-    click.echo(page(rule), nl=False)
-    return 0
-
-
-def _check(
-    paths: tuple[str, ...],
-    stdin_filename: str | None,
-    settings: Callable[[Path], Settings],
-    force_exclude: bool,
-) -> tuple[list[Checked], list[str]]:
-    """The linted files, and a line for each path that cannot be linted."""
-    if stdin_filename is not None and paths not in ((), ("-",)):
-        raise click.UsageError("--stdin-filename goes with `-` as the only path")
-    if paths == ("-",) or stdin_filename is not None:
-        return [_check_stdin(stdin_filename, settings, force_exclude)], []
-    return _check_paths(paths or (".",), settings, force_exclude)
-
-
-def _check_stdin(filename: str | None, settings: Callable[[Path], Settings], force_exclude: bool) -> Checked:
+def _lint_stdin(options: _Options, settings: Callable[[Path], Settings]) -> int:
+    """Lint standard input; with --fix the fixed text goes to standard output, what is left to find to standard error."""
     from litify_linter.check import Checked, check_source
+    from litify_linter.fix import difference, fix_source
 
-    name = filename or "-"
-    found = settings(Path(name).absolute().parent)
-    if force_exclude and found.excludes_within(os.path.abspath(name)):
-        return Checked(name)
-    return check_source(sys.stdin.buffer.read(), name, found)
+    name = options.stdin_filename or "-"
+    here = settings(Path(name).absolute().parent)
+    data = sys.stdin.buffer.read()
+    if options.force_exclude and here.excludes_within(os.path.abspath(name)):
+        if options.fix:
+            sys.stdout.buffer.write(data)
+        return _stdin_result(Checked(name), options)
+    if not (options.fix or options.diff):
+        return _stdin_result(check_source(data, name, here), options)
+    fixed = fix_source(data, name, here, options.unsafe_fixes)
+    if options.diff:
+        for piece in difference(name, data, fixed.data):
+            _echo(piece)
+        return int(fixed.data != data and not options.exit_zero)
+    sys.stdout.buffer.write(fixed.data)
+    sys.stdout.flush()
+    return _stdin_result(fixed.checked, options)
 
 
-def _check_paths(
-    paths: Sequence[str], settings: Callable[[Path], Settings], force_exclude: bool
-) -> tuple[list[Checked], list[str]]:
-    from litify_linter.check import check_file
-    from litify_linter.files import Problem, discover
+def _stdin_result(checked: Checked, options: _Options) -> int:
+    _write([checked], options, 0, err=options.fix)
+    return int(bool(checked.findings) and not options.exit_zero)
 
-    checked: list[Checked] = []
-    problems: list[str] = []
-    for target in discover(paths, settings, force_exclude):
-        if isinstance(target, Problem):
-            problems.append(str(target))
+
+def _check_paths(paths: Sequence[str], options: _Options, settings: Callable[[Path], Settings]) -> Result:
+    from litify_linter.cache import Cache
+    from litify_linter.run import check_paths
+
+    cache = None if options.no_cache else Cache(Path(options.cache_dir))
+    result = check_paths(paths, settings, options.force_exclude, cache, options.jobs)
+    if not result.checked and not result.problems:
+        click.echo(f"litify lint: warning: no Python files under {', '.join(paths)}", err=True)
+    return result
+
+
+def _fix_files(
+    checked: list[Checked], problems: list[str], options: _Options, settings: Callable[[Path], Settings]
+) -> tuple[int, bool]:
+    """Fix files, or show how; the number of fixes, and whether there are any. `checked` then says what is left."""
+    from litify_linter.fix import difference, fix_source, write
+
+    total, changed = 0, False
+    for index, file in enumerate(checked):
+        if not any(f.fix is not None and (f.fix.safe or options.unsafe_fixes) for f in file.findings):
             continue
         try:
-            folder = settings(Path(target.path).absolute().parent)
-            checked.append(check_file(target.path, folder, target.named))
+            data = Path(file.path).read_bytes()
+            here = settings(Path(file.path).absolute().parent)
+            fixed = fix_source(data, file.path, here, options.unsafe_fixes)
+            changed |= fixed.data != data
+            if options.diff:
+                for piece in difference(file.path, data, fixed.data):
+                    _echo(piece)
+                continue
+            if fixed.data != data:
+                write(file.path, fixed.data)
         except OSError as error:
-            problems.append(f"{target.path}: cannot be read: {error.strerror}")
-    if not checked and not problems:
-        click.echo(f"litify lint: warning: no Python files under {', '.join(paths)}", err=True)
-    return checked, problems
+            problems.append(f"{file.path}: cannot be written: {error.strerror}")
+            continue
+        total += sum(fixed.counts.values())
+        checked[index] = fixed.checked
+    return total, changed
 
 
-def _write(checked: Sequence[Checked], output_format: str, output_file: str | None, statistics: bool) -> None:
+def _write(checked: Sequence[Checked], options: _Options, fixed: int, err: bool = False) -> None:
     from litify_linter.output import render
 
-    total = sum(len(file.findings) for file in checked)
-    colour = output_file is None and _wants_colour()
-    pieces = _statistics(checked) if statistics else render(output_format, checked, colour)
-    if output_file is not None:
+    colour = options.output_file is None and _wants_colour()
+    pieces = _statistics(checked) if options.statistics else render(options.output_format, checked, colour)
+    if options.output_file is not None:
         try:
-            with open(output_file, "w", encoding="utf-8", errors="backslashreplace") as file:
+            with open(options.output_file, "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(pieces)
         except OSError as error:
-            raise _Unusable(f"{output_file}: cannot be written: {error.strerror}") from None
+            raise Unusable(f"{options.output_file}: cannot be written: {error.strerror}") from None
     else:
         for piece in pieces:
-            _echo(piece)
-    if output_format in ("full", "concise") and not statistics:
-        files = sum(1 for file in checked if file.findings)
-        found = f"Found {total} finding{'s' * (total != 1)} in {files} file{'s' * (files != 1)}."
-        click.echo(found if total else "All checks passed!")
+            _echo(piece, err)
+    if options.output_format in ("full", "concise") and not options.statistics:
+        for line in _summary(checked, fixed, options):
+            click.echo(line, err=err)
+
+
+def _summary(checked: Sequence[Checked], fixed: int, options: _Options) -> Iterator[str]:
+    every = [finding for file in checked for finding in file.findings]
+    files = sum(1 for file in checked if file.findings)
+    total = len(every) + fixed
+    if not total:
+        yield "All checks passed!"
+    elif fixed:
+        yield f"Found {total} finding{'s' * (total != 1)} ({fixed} fixed, {len(every)} remaining)."
+    else:
+        yield f"Found {total} finding{'s' * (total != 1)} in {files} file{'s' * (files != 1)}."
+    safe = sum(1 for f in every if f.fix is not None and f.fix.safe)
+    unsafe = sum(1 for f in every if f.fix is not None and not f.fix.safe)
+    parts = [f"{safe} fixable with `--fix`"] if safe else []
+    if unsafe and not (options.unsafe_fixes and options.fix):
+        parts.append(f"{unsafe}{' more' * bool(safe)} with `--fix --unsafe-fixes`")
+    if parts:
+        yield f"[*] {', '.join(parts)}."
 
 
 def _statistics(checked: Sequence[Checked]) -> Iterator[str]:
@@ -190,10 +250,12 @@ def _statistics(checked: Sequence[Checked]) -> Iterator[str]:
         yield f"{count:>{width}}  {code}  {name}\n"
 
 
-def _echo(text: str) -> None:
+def _echo(text: str, err: bool = False) -> None:
     """Print; what the terminal's encoding lacks (or a file name that is no text) is escaped, not fatal."""
     encoding = sys.stdout.encoding or "utf-8"
-    click.echo(text.encode(encoding, errors="backslashreplace").decode(encoding), nl=False, color=True)
+    click.echo(
+        text.encode(encoding, errors="backslashreplace").decode(encoding), nl=False, color=True, err=err
+    )
 
 
 def _wants_colour() -> bool:

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from litify.loggers.base import Logger
 from litify.loggers.csv_logs import CSVLogger
 from litify.loggers.dummy import DummyLogger
 from litify.loggers.tensorboard import TensorBoardLogger
 
-__all__ = ["CSVLogger", "DummyLogger", "Logger", "TensorBoardLogger", "default_logger"]
+if TYPE_CHECKING:
+    from litify.loggers.mlflow import MLFlowLogger as MLFlowLogger
+    from litify.loggers.wandb import WandbLogger as WandbLogger
+
+_NAMES = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}  # those behind extras, loaded on first use
+__all__ = [
+    "CSVLogger",
+    "DummyLogger",
+    "Logger",
+    "MLFlowLogger",
+    "TensorBoardLogger",
+    "WandbLogger",
+    "default_logger",
+]
 
 
 def default_logger(root: str | Path) -> Any:
     """What `Trainer(logger=True)` means: TensorBoard, or CSV where tensorboard is not installed."""
     return TensorBoardLogger(root) if find_spec("tensorboard") else CSVLogger(root)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'litify.loggers' has no attribute {name!r}")
+    return getattr(import_module(f"litify.loggers.{_NAMES[name]}"), name)

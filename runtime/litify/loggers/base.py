@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from litify.hparams import flatten
+from litify.hparams_files import save_hparams_to_yaml
 
 
 class Logger:
-    """Gets metrics and hyperparameters, on rank 0 only. Override `log_metrics` and `log_hyperparams` at least."""
+    """Gets metrics and hyperparameters. Override `log_metrics` and `log_hyperparams` at least.
+
+    `log_metrics` is called on every rank: put @rank_zero_only before it where one copy is enough.
+    """
 
     @property
     def name(self) -> str | None:
@@ -118,7 +122,7 @@ class RunFolder(Logger):
 
     @property
     def root_dir(self) -> str:
-        return os.path.join(self._save_dir, self._name)
+        return os.path.join(self.save_dir, self.name)
 
     @property
     def version(self) -> int | str:
@@ -143,27 +147,7 @@ class RunFolder(Logger):
         return max(numbers, default=-1) + 1
 
     def write_hparams(self, params: dict[str, Any]) -> None:
-        """hparams.yaml in the run's folder; what YAML cannot hold is left out."""
-        import yaml  # type: ignore[import-untyped]
-
+        """hparams.yaml in the run's folder."""
         folder = Path(self.log_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        plain: dict[str, Any] = {}
-        for key, value in params.items():
-            value = (
-                vars(value)
-                if isinstance(value, Namespace)
-                else dict(value) if isinstance(value, dict) else value
-            )
-            try:
-                yaml.safe_dump(value)
-            except yaml.YAMLError:
-                value = (
-                    str(value)
-                    if isinstance(value, os.PathLike)
-                    else getattr(value, "__name__", type(value).__name__)
-                )
-            plain[key] = value
-        (folder / self.NAME_HPARAMS_FILE).write_text(
-            yaml.safe_dump(plain, sort_keys=False) if plain else "{}\n"
-        )
+        save_hparams_to_yaml(folder / self.NAME_HPARAMS_FILE, params)

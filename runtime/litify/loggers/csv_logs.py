@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from litify.loggers.base import RunFolder, as_dict
-from litify.rank_zero import rank
+from litify.rank_zero import rank, warn
 
 
 class ExperimentWriter:
@@ -25,6 +25,9 @@ class ExperimentWriter:
         self.metrics_keys: list[str] = []
         self.hparams: dict[str, Any] = {}
         self.metrics_file_path = os.path.join(log_dir, self.NAME_METRICS_FILE)
+        if os.path.isdir(log_dir) and os.listdir(log_dir):
+            warn(f"CSVLogger: {log_dir} is not empty; its {self.NAME_METRICS_FILE} is written anew.")
+            Path(self.metrics_file_path).unlink(missing_ok=True)
         os.makedirs(log_dir, exist_ok=True)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -104,6 +107,7 @@ class CSVLogger(RunFolder):
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         if rank() == 0:
             self.experiment.log_hparams(as_dict(params))
+            self.write_hparams(self.experiment.hparams)
 
     def save(self) -> None:
         if self._experiment is not None and rank() == 0:

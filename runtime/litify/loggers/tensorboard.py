@@ -64,6 +64,8 @@ class TensorBoardLogger(RunFolder):
         return self._experiment
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if rank() > 0:
+            return
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[import-untyped]
 
         writer = self.experiment

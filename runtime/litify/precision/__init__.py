@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 from litify.errors import MisconfigurationException
 from litify.precision.base import Precision
 
-__all__ = ["PRECISIONS", "Precision", "make"]
+__all__ = ["PRECISIONS", "DoublePrecision", "HalfPrecision", "MixedPrecision", "Precision", "make"]
 
 # name in Trainer(precision=...) -> class; then other spellings of the names
 PRECISIONS = {
     "64-true": "litify.precision.true:DoublePrecision",
     "32-true": "litify.precision.base:Precision",
     "16-true": "litify.precision.true:HalfPrecision",
-    "bf16-true": "litify.precision.true:BFloat16Precision",
-    "16-mixed": "litify.precision.mixed:HalfMixedPrecision",
+    "bf16-true": "litify.precision.true:HalfPrecision",
+    "16-mixed": "litify.precision.mixed:MixedPrecision",
     "bf16-mixed": "litify.precision.mixed:MixedPrecision",
 }
 ALIASES = {"64": "64-true", "32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}
@@ -37,6 +38,27 @@ def canonical(precision: int | str) -> str:
 
 def make(precision: int | str | None, device_type: str) -> Precision:
     """The precision of this name for tensors on `device_type`."""
-    module, _, attribute = PRECISIONS[canonical(32 if precision is None else precision)].partition(":")
-    made: Precision = getattr(import_module(module), attribute)(device_type)
+    name = canonical(32 if precision is None else precision)
+    kind = _load(PRECISIONS[name])
+    arguments = {
+        "16-mixed": (name, device_type),
+        "bf16-mixed": (name, device_type),
+        "16-true": (name,),
+        "bf16-true": (name,),
+    }
+    made: Precision = kind(*arguments.get(name, ()))
     return made
+
+
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+_CLASSES = {path.rpartition(":")[2]: path for path in PRECISIONS.values()}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _CLASSES:
+        return _load(_CLASSES[name])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,33 +11,60 @@ from torch import Tensor
 from torch.optim import LBFGS, Optimizer
 
 from litify.errors import MisconfigurationException
-from litify.precision.base import Closure, Precision
+from litify.precision.base import Closure, Precision, parameters_of
 
 
 class MixedPrecision(Precision):
-    """bf16-mixed: autocast to bfloat16. Its range is that of float32, so losses need no scaling."""
+    """bf16-mixed and 16-mixed: autocast to bfloat16, or to float16 with a loss scale.
 
-    name: ClassVar[str] = "bf16-mixed"
+    bfloat16 has the range of float32, so that its losses need no scaling: this class does without, and asking it for 16-mixed
+    makes a HalfMixedPrecision.
+
+    Args:
+        precision: "bf16-mixed" or "16-mixed".
+        device: type of the device on which steps run, such as "cuda".
+        scaler: for 16-mixed: one with options of your own; by default a torch.amp.GradScaler for the device.
+
+    Raises:
+        ValueError: another precision, or a scaler for bf16-mixed.
+    """
+
+    precision: str = "bf16-mixed"
     autocasts: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.bfloat16
 
+    def __new__(cls, precision: str = "bf16-mixed", *args: Any, **kwargs: Any) -> MixedPrecision:
+        # A class of its own for 16-mixed: what a step costs is decided by which methods the class overrides.
+        return object.__new__(HalfMixedPrecision if precision == "16-mixed" else cls)
+
+    def __init__(self, precision: str = "bf16-mixed", device: str = "cpu", scaler: Any = None) -> None:
+        if precision not in ("16-mixed", "bf16-mixed"):
+            raise ValueError(f"MixedPrecision(precision={precision!r}): pass '16-mixed' or 'bf16-mixed'.")
+        if precision == "bf16-mixed" and scaler is not None:
+            raise ValueError(
+                "MixedPrecision('bf16-mixed', scaler=...): bf16 needs no loss scale; leave scaler out."
+            )
+        self.device, self.scaler = device, scaler
+
+    def autocast_context_manager(self) -> AbstractContextManager[Any]:
+        """Autocast for code of your own. Without its cache of cast weights, which lives on where grad modes are nested."""
+        return self._autocast(cache_enabled=False)
+
     def forward_context(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device_type, dtype=self.dtype)
+        return self._autocast(cache_enabled=True)
+
+    def _autocast(self, cache_enabled: bool) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device.partition(":")[0], dtype=self.dtype, cache_enabled=cache_enabled)
 
 
 class HalfMixedPrecision(MixedPrecision):
-    """16-mixed: autocast to float16 with a loss scale, so that small gradients are not lost.
+    """16-mixed: autocast to float16 with a loss scale, so that small gradients are not lost."""
 
-    Args:
-        scaler: one with options of your own; by default a torch.amp.GradScaler for the device.
-    """
-
-    name: ClassVar[str] = "16-mixed"
+    precision: str = "16-mixed"
     dtype: ClassVar[torch.dtype] = torch.float16
 
-    def __init__(self, device_type: str = "cpu", scaler: Any = None) -> None:
-        super().__init__(device_type)
-        self.scaler = scaler or torch.amp.GradScaler(device_type)
+    def __init__(self, precision: str = "16-mixed", device: str = "cpu", scaler: Any = None) -> None:
+        super().__init__(precision, device, scaler or torch.amp.GradScaler(device.partition(":")[0]))
         self._unscaled: set[int] = set()
 
     def scale(self, loss: Tensor) -> Tensor:
@@ -70,6 +97,10 @@ class HalfMixedPrecision(MixedPrecision):
         self._unscaled.clear()
         return loss
 
+    @property
+    def state_key(self) -> str:
+        return MixedPrecision.__qualname__
+
     def state_dict(self) -> dict[str, Any]:
         state: dict[str, Any] = self.scaler.state_dict()
         return state
@@ -79,4 +110,4 @@ class HalfMixedPrecision(MixedPrecision):
 
 
 def _has_gradients(optimizer: Optimizer) -> bool:
-    return any(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+    return any(parameter.grad is not None for parameter in parameters_of(optimizer))

@@ -16,7 +16,7 @@ from litify.transfer import apply
 class TruePrecision(Precision):
     """Weights, inputs and new tensors of `dtype`; loss scaling is the user's business."""
 
-    dtype: ClassVar[torch.dtype]
+    dtype: torch.dtype
     converts_input: ClassVar[bool] = True
     autocasts: ClassVar[bool] = True  # not autocast, but likewise a context around each step
 
@@ -38,7 +38,7 @@ class TruePrecision(Precision):
         finally:
             torch.set_default_dtype(before)
 
-    def module_context(self) -> AbstractContextManager[Any]:
+    def module_init_context(self) -> AbstractContextManager[Any]:
         return self._default_dtype()
 
     def forward_context(self) -> AbstractContextManager[Any]:
@@ -48,19 +48,24 @@ class TruePrecision(Precision):
 class DoublePrecision(TruePrecision):
     """Everything in float64."""
 
-    name: ClassVar[str] = "64-true"
-    dtype: ClassVar[torch.dtype] = torch.float64
+    precision: str = "64-true"
+    dtype = torch.float64
 
 
 class HalfPrecision(TruePrecision):
-    """Everything in float16."""
+    """Everything in float16 or bfloat16.
 
-    name: ClassVar[str] = "16-true"
-    dtype: ClassVar[torch.dtype] = torch.float16
+    Args:
+        precision: "16-true" or "bf16-true".
+
+    Raises:
+        ValueError: another precision.
+    """
+
+    def __init__(self, precision: str = "16-true") -> None:
+        if precision not in HALF:
+            raise ValueError(f"HalfPrecision(precision={precision!r}): pass {' or '.join(map(repr, HALF))}.")
+        self.precision, self.dtype = precision, HALF[precision]
 
 
-class BFloat16Precision(TruePrecision):
-    """Everything in bfloat16."""
-
-    name: ClassVar[str] = "bf16-true"
-    dtype: ClassVar[torch.dtype] = torch.bfloat16
+HALF = {"16-true": torch.float16, "bf16-true": torch.bfloat16}

@@ -10,24 +10,47 @@ from litify.errors import MisconfigurationException
 if TYPE_CHECKING:
     from litify.strategies.base import Strategy
 
-# name in Trainer(strategy=...) -> (class, arguments it is made with)
-STRATEGIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "single_device": ("litify.strategies.single_device:SingleDeviceStrategy", {}),
-    "ddp": ("litify.strategies.ddp:DDPStrategy", {}),
-    "ddp_find_unused_parameters_true": (
-        "litify.strategies.ddp:DDPStrategy",
-        {"find_unused_parameters": True},
-    ),
-    "ddp_find_unused_parameters_false": (
-        "litify.strategies.ddp:DDPStrategy",
-        {"find_unused_parameters": False},
-    ),
-    "xla": ("litify.strategies.xla:XLAStrategy", {}),
-}
+_DDP = "litify.strategies.ddp:DDPStrategy"
+# "ddp" starts the script once per device; the others make the processes from this one, and return to it.
+_STARTS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork", "ddp_notebook": "fork"}
 
-_CLASSES = {path.rpartition(":")[2]: path for path, _ in STRATEGIES.values()}
-_CLASSES["Strategy"] = "litify.strategies.base:Strategy"
-__all__ = sorted(_CLASSES)
+# name in Trainer(strategy=...) -> (class, arguments it is made with)
+STRATEGIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "single_device": ("litify.strategies.single_device:SingleDeviceStrategy", {}),
+    **{name: (_DDP, {"start_method": method}) for name, method in _STARTS.items()},
+    **{
+        f"{name}_find_unused_parameters_{str(find).lower()}": (
+            _DDP, {"start_method": method, "find_unused_parameters": find},
+        )
+        for name, method in _STARTS.items() for find in (True, False)
+    },
+    "xla": ("litify.strategies.xla:XLAStrategy", {}),
+}  # fmt: skip
+
+_CLASSES = {"DDPStrategy": _DDP, "SingleDeviceStrategy": STRATEGIES["single_device"][0], "XLAStrategy": STRATEGIES["xla"][0],
+            "Strategy": "litify.strategies.base:Strategy"}  # fmt: skip
+__all__ = ["StrategyRegistry", *sorted(_CLASSES)]
+
+
+class StrategyRegistry:
+    """Names for `Trainer(strategy=...)`, and further ones of your own."""
+
+    @staticmethod
+    def register(name: str, strategy: type[Strategy], description: str = "", **arguments: Any) -> None:
+        """Make `strategy(**arguments)` known as `name`."""
+        STRATEGIES[name] = (strategy, arguments)
+
+    @staticmethod
+    def remove(name: str) -> None:
+        del STRATEGIES[name]
+
+    @staticmethod
+    def get(name: str) -> Strategy:
+        return make(name)
+
+    @staticmethod
+    def available_strategies() -> list[str]:
+        return sorted(STRATEGIES)
 
 
 def make(name: str) -> Strategy:
@@ -40,8 +63,8 @@ def make(name: str) -> Strategy:
         raise MisconfigurationException(
             f"Trainer(strategy={name!r}): known strategies are 'auto', {', '.join(STRATEGIES)}."
         )
-    path, arguments = STRATEGIES[name]
-    strategy: Strategy = _load(path)(**arguments)
+    kind, arguments = STRATEGIES[name]
+    strategy: Strategy = (_load(kind) if isinstance(kind, str) else kind)(**arguments)
     return strategy
 
 

@@ -21,14 +21,19 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from litify.plugins.checkpoint_io import CheckpointIO, TorchCheckpointIO
 from litify.precision.base import Closure, Precision
+from litify.rank_zero import set_rank
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from litify.accelerators.base import Accelerator
     from litify.module import LightningModule
+    from litify.plugins.environments import ClusterEnvironment
 
 
 class Strategy:
@@ -47,6 +52,23 @@ class Strategy:
     devices: Sequence[torch.device]
     num_nodes: int
     module: LightningModule | None = None
+    optimizers: Sequence[Optimizer] = ()
+    cluster_environment: ClusterEnvironment
+    start_method: str = "popen"
+    """How processes start: this command once more ("popen"), or from this process ("fork", "spawn", "forkserver")."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator | None = None,
+        checkpoint_io: CheckpointIO | None = None,
+        precision_plugin: Precision | None = None,
+    ) -> None:
+        """Args:
+        accelerator, precision_plugin: in place of those that the Trainer's arguments say.
+        checkpoint_io: how checkpoints are written; default: local files.
+        """
+        self.own_accelerator, self.own_precision = accelerator, precision_plugin
+        self.checkpoint_io: CheckpointIO = checkpoint_io or TorchCheckpointIO()
 
     def connect(
         self,
@@ -60,6 +82,7 @@ class Strategy:
         self.precision = precision
         self.devices = devices
         self.num_nodes = num_nodes
+        set_rank(self.global_rank if self.world_size > 1 else None)
 
     # -- topology: valid from `connect` on -------------------------------------------------------------------------
 
@@ -106,6 +129,7 @@ class Strategy:
 
     def setup_optimizers(self, optimizers: list[Optimizer]) -> list[Optimizer]:
         """Wrap or place optimizers; called after `setup_module`, before a checkpoint is restored into them."""
+        self.optimizers = optimizers
         return optimizers
 
     def step_function(self, name: str) -> Callable[..., Any]:
@@ -164,11 +188,7 @@ class Strategy:
 
     def clip_gradients(self, optimizer: Optimizer, value: float, algorithm: str) -> None:
         """Clip in place the gradients of the optimizer's parameters, by total "norm" or each "value"."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        if algorithm == "value":
-            nn.utils.clip_grad_value_(parameters, value)
-        else:
-            nn.utils.clip_grad_norm_(parameters, value)
+        self.precision.clip_gradients(optimizer, value, algorithm)
 
     # -- between processes: the identity for one ----------------------------------------------------------------------
 
@@ -191,7 +211,29 @@ class Strategy:
         """Whether all ranks (or, with `all=False`, any) decided True: used for stopping together."""
         return decision
 
+    @property
+    def model(self) -> Any:
+        """The module, in its wrapper where it has one."""
+        return self.module
+
     # -- checkpoints ----------------------------------------------------------------------------------------------------
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint. Every rank calls this; rank 0 writes."""
+        if self.is_global_zero:
+            self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options)
+
+    def load_checkpoint(
+        self, checkpoint_path: str | Path, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return self.checkpoint_io.load_checkpoint(checkpoint_path, weights_only=weights_only)
+
+    def remove_checkpoint(self, filepath: str | Path) -> None:
+        """Delete a checkpoint. Every rank calls this; rank 0 deletes."""
+        if self.is_global_zero:
+            self.checkpoint_io.remove_checkpoint(filepath)
 
     def module_state(self) -> dict[str, Any]:
         """The LightningModule's state_dict, whole, with the keys it has without a wrapper."""
@@ -205,6 +247,14 @@ class Strategy:
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         return optimizer.state_dict()
 
+    lightning_restore_optimizer: bool = True
+    """Whether a resumed fit calls `load_optimizer_state_dict`; False where the strategy restores optimizers itself."""
+
+    def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take up the optimizers' states from a checkpoint."""
+        for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=False):
+            self.load_optimizer_state(optimizer, state)
+
     def load_optimizer_state(self, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
         optimizer.load_state_dict(dict(state))
 
@@ -215,3 +265,4 @@ class Strategy:
         if self.module is not None and self.root_device.type != "cpu":
             self.module.cpu()
         self.accelerator.teardown()
+        self.checkpoint_io.teardown()

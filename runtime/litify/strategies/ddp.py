@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from importlib import import_module
@@ -22,11 +22,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from litify import launch
 from litify.errors import MisconfigurationException
+from litify.plugins import environments
 from litify.strategies.base import Strategy
 from litify.strategies.sampling import shard
 
 if TYPE_CHECKING:
+    from litify.accelerators.base import Accelerator
     from litify.module import LightningModule
+    from litify.plugins.checkpoint_io import CheckpointIO
+    from litify.plugins.environments import ClusterEnvironment
+    from litify.precision.base import Precision
 
 OPERATIONS = {
     "sum": dist.ReduceOp.SUM,
@@ -45,9 +50,14 @@ class DDPStrategy(Strategy):
     and what the step reads or clips afterwards are the common gradients.
 
     Args:
+        accelerator, checkpoint_io, precision_plugin: see `Strategy`.
+        parallel_devices: the devices of this node, in place of what the Trainer's arguments say.
+        cluster_environment: how processes were started; default: what the environment variables tell.
         find_unused_parameters: for automatic optimization with parameters that some steps do not use.
         process_group_backend: "gloo", "nccl" ...; None takes what the accelerator needs.
         timeout: how long a process waits for the others.
+        start_method: "popen" starts this command once per device; "spawn", "fork" and "forkserver" make the processes from this
+            one (`litify/spawn.py`), and the call returns in it.
         sync_batchnorm: make BatchNorm layers use the statistics of the global batch (GPU only).
         options: of DistributedDataParallel: static_graph, gradient_as_bucket_view, bucket_cap_mb, broadcast_buffers ...
     """
@@ -57,41 +67,67 @@ class DDPStrategy(Strategy):
 
     def __init__(
         self,
+        accelerator: Accelerator | None = None,
+        parallel_devices: list[torch.device] | None = None,
+        cluster_environment: ClusterEnvironment | None = None,
+        checkpoint_io: CheckpointIO | None = None,
+        precision_plugin: Precision | None = None,
         find_unused_parameters: bool = False,
         process_group_backend: str | None = None,
         timeout: timedelta = timedelta(minutes=30),
+        start_method: str = "popen",
         sync_batchnorm: bool = False,
         **options: Any,
     ) -> None:
+        super().__init__(accelerator, checkpoint_io, precision_plugin)
+        self.own_devices, self._environment = parallel_devices, cluster_environment
         self.process_group_backend = process_group_backend
         self.timeout = timeout
+        self.start_method = start_method
         self.sync_batchnorm = sync_batchnorm
         self.options = {"find_unused_parameters": find_unused_parameters, **options}
         self._wrapped: DistributedDataParallel | None = None
         self._manual = False
         self._synced = True
 
+    def connect(
+        self,
+        accelerator: Accelerator,
+        precision: Precision,
+        devices: Sequence[torch.device],
+        num_nodes: int = 1,
+    ) -> None:
+        self.cluster_environment = self._environment or environments.detect()
+        self.cluster_environment.connect(len(devices), num_nodes)
+        super().connect(accelerator, precision, devices, num_nodes)
+
     # -- topology ------------------------------------------------------------------------------------------------------
 
     @property
+    def parallel_devices(self) -> list[torch.device]:
+        """The devices of this node."""
+        return list(self.devices)
+
+    @property
+    def num_processes(self) -> int:
+        """How many processes this node has."""
+        return len(self.devices)
+
+    @property
     def world_size(self) -> int:
-        world = launch.world()
-        return len(self.devices) * self.num_nodes if world is None else world.size
+        return self.cluster_environment.world_size()
 
     @property
     def global_rank(self) -> int:
-        world = launch.world()
-        return 0 if world is None else world.rank
+        return self.cluster_environment.global_rank()
 
     @property
     def local_rank(self) -> int:
-        world = launch.world()
-        return 0 if world is None else world.local_rank
+        return self.cluster_environment.local_rank()
 
     @property
     def node_rank(self) -> int:
-        world = launch.world()
-        return 0 if world is None else world.node_rank
+        return self.cluster_environment.node_rank()
 
     @property
     def root_device(self) -> torch.device:
@@ -114,16 +150,31 @@ class DDPStrategy(Strategy):
             "start at most as many processes"
         )
 
+    @property
+    def model(self) -> Any:
+        return self.module if self._wrapped is None else self._wrapped
+
     # -- set-up ----------------------------------------------------------------------------------------------------------
 
     def setup_environment(self) -> None:
         """Join the other processes. Starts them first where nobody has (see `litify.launch.ensure_launched`)."""
-        launch.ensure_launched(len(self.devices), self.num_nodes)
+        environment = self.cluster_environment
+        environment.validate_settings(len(self.devices), self.num_nodes)
+        if environment.creates_processes_externally:
+            launch.enter_worker()
+        elif self.local_rank:
+            raise RuntimeError(
+                f"This process has local rank {self.local_rank}, so it was started as a worker, but {type(environment).__name__} says "
+                "that the Trainer starts workers (creates_processes_externally is False); return True there."
+            )
+        else:
+            launch.ensure_launched(len(self.devices), self.num_nodes)
         super().setup_environment()
         if dist.is_initialized():
             return
         hook = sys.excepthook
-        join_group(self.process_group_backend or self.accelerator.process_group_backend, self.timeout)
+        backend = self.process_group_backend or self.accelerator.process_group_backend
+        join_group(backend, self.timeout, environment)
         if (
             hook is launch.report_failure
         ):  # it names the rank itself; torch would do so again before each line
@@ -237,6 +288,8 @@ class DDPStrategy(Strategy):
         return torch.stack(parts)
 
     def broadcast(self, value: Any, src: int = 0) -> Any:
+        if not dist.is_initialized():  # before fit there is but this process
+            return value
         values = [value]
         dist.broadcast_object_list(values, src, device=self.root_device)
         return values[0]
@@ -311,13 +364,22 @@ def _spread(flat: Tensor, parts: list[Tensor]) -> None:
         part.copy_(values.view_as(part))
 
 
-def join_group(backend: str, timeout: timedelta) -> None:
-    """Make the default process group of all workers, or one of this process alone where nobody launched it."""
+def join_group(backend: str, timeout: timedelta, environment: ClusterEnvironment) -> None:
+    """Make the default process group of all workers, or one of this process alone where it is the only one."""
     # Optimizers import this. Imported while a group exists, it keeps that group until the process ends (torch 2.13).
     import_module("torch._dynamo")
-    if launch.world() is None:
+    if environment.world_size() == 1 and launch.world() is None:
         dist.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
         return
+    # Told as torchrun tells it, whoever started the processes: torch, data loaders and loggers look there.
+    told = {
+        "MASTER_ADDR": environment.main_address,
+        "MASTER_PORT": str(environment.main_port),
+        "RANK": str(environment.global_rank()),
+        "WORLD_SIZE": str(environment.world_size()),
+        "LOCAL_RANK": str(environment.local_rank()),
+    }
+    os.environ.update(told)
     store, rank, size = next(rendezvous("env://", timeout=timeout))
     # Workers that the elastic agent started anew find the store with what the failed ones wrote (torch 2.13), and would
     # wait for processes that are gone.

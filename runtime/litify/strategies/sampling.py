@@ -92,11 +92,26 @@ def shard(loader: Any, rank: int, world_size: int, training: bool, shuffle: bool
         sampler = ShardedSampler(SequentialSampler(inner.data_source), rank, world_size, even=False)
     else:
         sampler = ShardedSampler(inner, rank, world_size, training, seed)
+    return with_sampler(loader, sampler)
+
+
+def with_sampler(loader: DataLoader[Any], sampler: Sampler[Any]) -> DataLoader[Any]:
+    """A copy of the loader with another sampler of indices; its sampler of batches stays of the same kind.
+
+    Raises:
+        MisconfigurationException: a batch sampler that is not made around a sampler of indices.
+    """
+    batches: Any = loader.batch_sampler
     if batches is None:
         return _with(loader, sampler=sampler)
-    assert isinstance(batches, BatchSampler)
-    rebatched = BatchSampler(sampler, batches.batch_size, batches.drop_last)
-    return _with(loader, sampler=sampler, batch_sampler=rebatched)
+    if not hasattr(batches, "sampler"):
+        raise MisconfigurationException(
+            f"The batch sampler {type(batches).__name__} has no attribute `sampler` that could be exchanged; give it one, or pass "
+            "Trainer(use_distributed_sampler=False) and split the data yourself."
+        )
+    others = copy.copy(batches)
+    others.sampler = sampler
+    return _with(loader, sampler=sampler, batch_sampler=others)
 
 
 def _is_plain(sampler: Any) -> bool:

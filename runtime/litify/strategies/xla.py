@@ -37,6 +37,7 @@ class XLAStrategy(Strategy):
     name: ClassVar[str] = "xla"
 
     def __init__(self) -> None:
+        super().__init__()
         self._mesh: Any = None
         self._seed: int | None = None
 
