@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from litify_linter.config import Settings
 from litify_linter.noqa import Suppression, remaining, suppressions
 from litify_linter.reading.file import File
-from litify_linter.reading.source import Source, UnreadableSource, read_source
+from litify_linter.reading.siblings import Siblings
+from litify_linter.reading.source import Source, UnreadableSource, decode, parse, read_source, split_lines
 from litify_linter.rule import Finding, Rule
 from litify_linter.rules import all_rules
 from litify_linter.rules.unused_suppression import UnusedSuppression
 
+# A class with one of these may inherit from a LightningModule of another file, and not speak of Lightning itself.
+_HOOK = re.compile(
+    r"^[ \t]+def (?:(?:training|validation|test|predict)_step|configure_optimizers|prepare_data|"
+    r"(?:train|val|test)_dataloader)\b",
+    re.MULTILINE,
+)
 MENTIONS = (b"torch", b"lightning", b"litify")
 
 
@@ -26,6 +34,14 @@ class Checked:
     path: str
     findings: tuple[Finding, ...] = ()
     lines: tuple[str, ...] = ()  # the text, for findings to be shown in; empty where there are none
+    # Of a notebook: cell -> lines of the text before it.
+    starts: Mapping[int, int] = field(default_factory=dict)
+    # Other files that the findings depend on: path -> digest of the content, None where there is none.
+    consulted: Mapping[str, str | None] = field(default_factory=dict)
+
+    def line_of(self, finding: Finding) -> int:
+        """The line of `lines` in which a finding begins, from 1."""
+        return finding.line + self.starts.get(finding.cell or 0, 0)
 
 
 def check_file(path: str, settings: Settings, named: bool = False) -> Checked:
@@ -37,25 +53,65 @@ def check_file(path: str, settings: Settings, named: bool = False) -> Checked:
 
 def check_source(data: bytes, path: str, settings: Settings, named: bool = True) -> Checked:
     """Lint the bytes of a file. Unless it was named, a file that does not speak of torch is not even parsed."""
-    if not named and not any(word in data for word in MENTIONS):
+    if not named and not is_worth_parsing(data):
         return Checked(path)
     with _collector_paused():
         return _check(data, path, settings)
 
 
+def is_worth_parsing(data: bytes) -> bool:
+    """Whether a file speaks of torch or Lightning at all."""
+    return any(word in data for word in MENTIONS)
+
+
 def _check(data: bytes, path: str, settings: Settings) -> Checked:
     codes = settings.codes_for(path)
+    if path.endswith(".ipynb"):
+        return _check_notebook(data, path, codes)
     try:
         source = read_source(data)
     except UnreadableSource as error:
-        if error.code not in codes:
-            return Checked(path)
-        name = "syntax-error" if error.code == "E901" else "unreadable-file"
-        place = (error.line, error.column, error.line, error.column + 1)
-        lines = data.decode("utf-8", errors="replace").splitlines()
-        return Checked(path, (Finding(error.code, name, error.message, *place),), tuple(lines))
-    findings = lint(source, codes)
-    return Checked(path, tuple(findings), tuple(source.lines) if findings else ())
+        return Checked(path, _unreadable(error, codes), shown_lines(data))
+    beside = Siblings(path)
+    findings = lint(source, codes, beside)
+    lines = tuple(source.lines) if findings else ()
+    return Checked(path, tuple(findings), lines, consulted=beside.consulted)
+
+
+def shown_lines(data: bytes) -> tuple[str, ...]:
+    """The lines of a file, for findings to be shown in; what is no text in them as marks."""
+    try:
+        text = decode(data)
+    except UnreadableSource:
+        text = data.decode("utf-8", errors="replace")
+    return tuple(split_lines(text))
+
+
+def _unreadable(error: UnreadableSource, codes: frozenset[str]) -> tuple[Finding, ...]:
+    if error.code not in codes:
+        return ()
+    name = "syntax-error" if error.code == "E901" else "unreadable-file"
+    place = (error.line, error.column, error.line, error.column + 1)
+    return (Finding(error.code, name, error.message, *place),)
+
+
+def _check_notebook(data: bytes, path: str, codes: frozenset[str]) -> Checked:
+    from litify_linter.notebook import (
+        in_cells,
+        read_notebook,
+    )  # few projects have notebooks among their scripts
+
+    try:
+        notebook = read_notebook(data)
+    except UnreadableSource as error:
+        return Checked(path, _unreadable(error, codes))
+    text = notebook.text
+    try:
+        findings = tuple(lint(Source(text, parse(text), split_lines(text)), codes, Siblings(path)))
+    except UnreadableSource as error:
+        findings = _unreadable(error, codes)
+    starts = {cell.number: start for cell, start in zip(notebook.cells, notebook.starts, strict=True)}
+    return Checked(path, in_cells(findings, notebook), tuple(split_lines(text)), starts)
 
 
 @contextlib.contextmanager
@@ -70,15 +126,23 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def lint(source: Source, codes: frozenset[str]) -> list[Finding]:
-    """Findings of the rules with these codes on a parsed file, suppressed ones taken away, in order of position."""
-    rules = [rule for rule in _rules(codes) if any(word in source.text for word in rule.words)]
-    file = File(source) if rules else None
+def lint(source: Source, codes: frozenset[str], beside: Siblings | None = None) -> list[Finding]:
+    """Findings of the rules with these codes on a parsed file, suppressed ones taken away, in order of position.
+
+    `beside` reads the files that base classes are imported from; without it only this file counts.
+    """
+    text, rules, file = source.text, _rules(codes), None
+    speaks = {words: any(word in text for word in words) for words in {rule.words for rule in rules}}
+    if beside is not None and not speaks.get(Rule.words, True) and _HOOK.search(text) is not None:
+        file = File(source, beside)
+        speaks[Rule.words] = bool(file.lightning)
+    rules = tuple(rule for rule in rules if speaks[rule.words] and rule.wants(text))
+    file = (file or File(source, beside)) if rules else None
     found = [finding for rule in rules for finding in _apply(rule, file)] if file is not None else []
-    comments = suppressions(source.text)
+    comments = suppressions(source.text, bool(found))
     kept = remaining(found, comments)
     if UnusedSuppression.code in codes:
-        kept += remaining(_unused(comments, codes), comments)
+        kept += remaining(_unused(comments, codes, source), comments)
     return sorted(set(kept), key=lambda finding: finding.order)
 
 
@@ -95,10 +159,14 @@ def _apply(rule: Rule, file: File) -> Iterator[Finding]:
                 yield from rule.check(node, place)
 
 
-def _unused(comments: list[Suppression], codes: frozenset[str]) -> list[Finding]:
+def _unused(comments: list[Suppression], codes: frozenset[str], source: Source) -> list[Finding]:
+    if not comments:
+        return []
     known = {word for rule in _rules(codes) for word in (rule.code, rule.name)} - {UnusedSuppression.code}
     return [
-        UnusedSuppression.for_comment(comment.line, comment.column, code)
+        UnusedSuppression.for_comment(
+            comment.line, comment.column, code, comment.without(code, source.lines[comment.line - 1])
+        )
         for comment in comments
         for code in comment.unused(known)
     ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from litify_linter.rules import all_rules, find_rule
+from litify_linter.rules import catalogue
 
 ERROR_CODES = frozenset({"E901", "E902"})
 DEFAULT_EXCLUDE = (
@@ -99,7 +99,7 @@ def _path_regex(patterns: tuple[str, ...], root: str) -> re.Pattern[str]:
 
 def default_codes() -> frozenset[str]:
     """What runs if nobody says otherwise: every rule, and the errors."""
-    return frozenset(rule.code for rule in all_rules()) | ERROR_CODES
+    return frozenset(catalogue()) | ERROR_CODES
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,10 @@ def choose(codes: frozenset[str], select: Iterable[str], ignore: Iterable[str], 
 
 def matching_codes(selector: str, where: str = "") -> frozenset[str]:
     """Codes that a selector names: "LIT101", a prefix ("LIT1"), a rule's name, or "ALL". Raises ConfigError."""
-    rule = find_rule(selector)
-    if rule is not None:
-        return frozenset({rule.code})
-    known = [rule.code for rule in all_rules()]
+    code = _code(selector)
+    if code is not None:
+        return frozenset({code})
+    known = list(catalogue())
     if selector.upper() == "ALL":
         return frozenset(known)
     matched = frozenset(
@@ -190,7 +190,7 @@ def matching_codes(selector: str, where: str = "") -> frozenset[str]:
     )
     if not matched:
         close = difflib.get_close_matches(selector.upper(), known, 1)
-        close = close or difflib.get_close_matches(selector.lower(), [rule.name for rule in all_rules()], 1)
+        close = close or difflib.get_close_matches(selector.lower(), catalogue().values(), 1)
         advice = f"did you mean {close[0]}?" if close else "rules look like LIT101 or LIT1 (a family)"
         raise ConfigError(f"unknown rule {selector!r} {where}; {advice}".replace(" ;", ";"))
     return matched
@@ -200,8 +200,15 @@ def _weight(selector: str) -> int:
     """How specific a selector is: a rule's name counts as its code does."""
     if selector.upper() == "ALL":
         return 0
-    rule = find_rule(selector)
-    return len(rule.code) if rule is not None else len(selector)
+    return len(_code(selector) or selector)
+
+
+def _code(word: str) -> str | None:
+    """The code of the rule with this code or name, in whatever case, or None."""
+    for code, name in catalogue().items():
+        if word.upper() == code or word.lower() == name:
+            return code
+    return None
 
 
 def _table(path: Path) -> Mapping[str, Any] | None:

@@ -9,11 +9,18 @@ from pathlib import Path
 from litify_linter.rule import Rule
 from litify_linter.rules import FAMILIES, all_rules
 
+FIXES = {
+    "safe": "Fixed by `litify lint --fix` where the layout allows it: the program computes what it did.",
+    "unsafe": "Fixed by `litify lint --fix --unsafe-fixes`: the program may then compute something else, as it should have.",
+    None: "No automatic fix.",
+}
+
 
 def page(rule: Rule) -> str:
     """The page of one rule, in Markdown."""
     what, why, ignore = rule.documentation()
     parts = [f"# {rule.code}: {rule.name}", what, f"**Why.** {why}", f"**Ignore when.** {ignore}"]
+    parts.append(f"Severity: {rule.severity}. {FIXES[rule.fix]}")
     for number, example in enumerate(rule.examples, 1):
         of = f" {number}" if len(rule.examples) > 1 else ""
         parts += [f"## Example{of}", _code(example.bad), "Nothing to find here:", _code(example.good)]
@@ -28,11 +35,19 @@ def index() -> str:
         rules = [rule for rule in all_rules() if rule.code[3] == digit]
         if rules:
             rows = [
-                f"| [{rule.code}]({rule.name}.md) | `{rule.name}` | {rule.documentation()[0]} |"
+                f"| [{rule.code}]({rule.name}.md) | `{rule.name}` | {rule.documentation()[0]} | {rule.fix or ''} |"
                 for rule in rules
             ]
             parts.append(
-                "\n".join([f"## LIT{digit}: {family}", "", "| code | name | finds |", "|---|---|---|", *rows])
+                "\n".join(
+                    [
+                        f"## LIT{digit}: {family}",
+                        "",
+                        "| code | name | finds | fix |",
+                        "|---|---|---|---|",
+                        *rows,
+                    ]
+                )
             )
     return "\n\n".join(parts) + "\n"
 

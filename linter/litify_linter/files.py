@@ -35,7 +35,7 @@ def discover(
 ) -> Iterator[Target | Problem]:
     """Every file to lint, each once, in the order of `paths`, folders in alphabetical order.
 
-    In folders: files that end in .py, not excluded by settings or .gitignore; symbolic links to folders are not
+    In folders: files that end in .py or .ipynb, not excluded by settings or .gitignore; symbolic links to folders are not
     followed. A path that is itself given is linted even if excluded, unless `force_exclude`.
     """
     seen: set[str] = set()
@@ -73,7 +73,7 @@ def _search(
             is_folder, is_file = entry.is_dir(follow_symlinks=False), entry.is_file()
         except OSError:  # a symbolic link that leads in a circle: no file to lint
             continue
-        if not is_folder and not (is_file and entry.name.endswith(".py")):
+        if not is_folder and not (is_file and entry.name.endswith((".py", ".ipynb"))):
             continue
         absolute = os.path.abspath(entry.path)
         if here.excludes(absolute) or ignored.ignores(absolute, is_folder):

@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 
 from litify_linter.check import lint
 from litify_linter.config import ERROR_CODES, default_codes
+from litify_linter.reading.siblings import Siblings
 from litify_linter.reading.source import Source
 
 
 class Checker:
     """What flake8 calls for each file, with the tree and the lines it has read."""
 
-    def __init__(self, tree: ast.Module, lines: Sequence[str]) -> None:
+    def __init__(self, tree: ast.Module, lines: Sequence[str], filename: str = "-") -> None:
+        self._filename = filename
         self._tree = tree
         self._lines = lines
 
@@ -23,5 +25,5 @@ class Checker:
         # flake8 knows which suppressions are of use and which codes are wanted.
         codes = default_codes() - ERROR_CODES - {"LIT001"}
         source = Source(text, self._tree, [line.rstrip("\r\n") for line in self._lines])
-        for finding in lint(source, codes):
+        for finding in lint(source, codes, Siblings(self._filename)):
             yield finding.line, finding.column - 1, f"{finding.code} {finding.message}", type(self)

@@ -83,12 +83,15 @@ def parse(line: str) -> Pattern | None:
 
 def _regex(text: str) -> str:
     """A gitignore glob as a regular expression: `*` and `?` stay within a part, `**` spans parts."""
-    tokens = {"**/": "(?:.*/)?", "/**": "/.*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    pieces = re.findall(r"\*\*/|/\*\*$|\*\*|\*|\?|\[!?[^\]]+\]|\\.|.", text)
+    tokens = {"**/": "(?:.*/)?", "/**": "/.*", "?": "[^/]"}
+    # Between anything but slashes `**` means what `*` means.
+    pieces = re.findall(r"(?<![^/])\*\*/|/\*\*$|\*+|\?|\[!?[^\]]+\]|\\.|.", text)
     parts = []
     for piece in pieces:
         if piece in tokens:
             parts.append(tokens[piece])
+        elif piece.startswith("*"):
+            parts.append("[^/]*")
         elif len(piece) > 1 and piece.startswith("["):
             parts.append("[^" + piece[2:] if piece.startswith("[!") else piece)
         else:

@@ -8,9 +8,11 @@ import tokenize
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from litify_linter.rule import Finding
+from litify_linter.rule import Edit, Finding, Fix
 
-_MENTION = re.compile(r"#[^\n]*(?:noqa|litify:)", re.IGNORECASE)
+_MENTION = re.compile(r"#[^\n]*(?:noqa|litify\s*:)[^\n]*", re.IGNORECASE)
+# A code of ours, or a word of the form of a rule's name.
+_OURS = re.compile(r"(?:noqa\s*:|ignore\s*\[)[^#]*?(?:\blit[0-9]|\b[a-z]+-[a-z])", re.IGNORECASE)
 _CODE = r"[A-Za-z]{1,6}[0-9]+|[a-z]+(?:-[a-z]+)+"
 _CODES = rf"(?P<codes>(?:{_CODE})(?:[,\s]+(?:{_CODE}))*)"
 _FILE = re.compile(
@@ -29,6 +31,8 @@ class Suppression:
     codes: tuple[str, ...] | None
     whole_file: bool = False
     target: int = 0  # the line it speaks of
+    text: str = ""  # the comment's part that is the suppression, from `column` on
+    rest: str = ""  # what the comment says behind it
     used: set[str] = field(default_factory=set)
 
     def covers(self, finding: Finding) -> bool:
@@ -47,10 +51,33 @@ class Suppression:
             c for c in self.codes or () if c not in self.used and (c.upper() in known or c.lower() in known)
         ]
 
+    def without(self, code: str, line: str) -> Fix:
+        """Takes a code out of the comment; with its last code goes the comment, with the comment a line of its own."""
+        end = self.column + len(self.text)
+        others = [c for c in self.codes or () if c != code]
+        start, text = self.column, ""
+        if others:
+            head = self.text[: self.text.index((self.codes or ())[0])]
+            text = head + ", ".join(others) + ("]" if self.text.endswith("]") else "")
+        elif self.rest.strip() and not self.rest.lstrip().startswith("#"):
+            text = "#"
+        elif self.rest.strip():
+            end += len(self.rest) - len(self.rest.lstrip())
+        else:
+            start, end = len(line[: self.column - 1].rstrip()) + 1, len(line) + 1
+        if start == 1 and not text and end > len(line):
+            return Fix((Edit(self.line, 1, self.line + 1, 1, ""),), True)
+        return Fix((Edit(self.line, start, self.line, end, text),), True)
 
-def suppressions(text: str) -> list[Suppression]:
-    """The suppression comments of a file, in order. Costs one search where there are none."""
-    if _MENTION.search(text) is None:
+
+def suppressions(text: str, needed: bool = True) -> list[Suppression]:
+    """The suppression comments of a file, in order. Costs one search where there are none.
+
+    Where nothing was found that they could silence, `needed` is False: then only those count that name a rule of ours,
+    since they may be unused, and a file without such a one is not tokenized.
+    """
+    mentions = (match[0] for match in _MENTION.finditer(text))
+    if not any(needed or _names_a_rule(mention) for mention in mentions):
         return []
     found = []
     waiting: list[Suppression] = []  # `ignore` comments on lines of their own speak of the next line of code
@@ -68,6 +95,10 @@ def suppressions(text: str) -> list[Suppression]:
     return found
 
 
+def _names_a_rule(comment: str) -> bool:
+    return _OURS.search(comment) is not None
+
+
 def _parse(token: tokenize.TokenInfo) -> Suppression | None:
     line, column = token.start
     for pattern in (_FILE, _IGNORE, _LINE):
@@ -81,7 +112,9 @@ def _parse(token: tokenize.TokenInfo) -> Suppression | None:
         whole_file = pattern is _FILE
         if whole_file and not _alone(token):
             return None
-        return Suppression(line, column + match.start() + 1, codes, whole_file, line)
+        rest = token.string[match.end() :]
+        start = column + match.start() + 1
+        return Suppression(line, start, codes, whole_file, line, match[0], rest)
     return None
 
 

@@ -48,9 +48,9 @@ def test_findings_with_code_and_caret(project):
     done = litify("lint", ".", cwd=project)
     assert done.returncode == 1 and done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("dirty.py:6:9: LIT601 `print` in `validation_step`")
+    assert lines[0].startswith("dirty.py:6:9: LIT601 [*] `print` in `validation_step`")
     assert lines[4:6] == ["6 |         print(batch.cuda())", "  |         ^^^^^^^^^^^^^^^^^^^ LIT601"]
-    assert lines[-1] == "Found 2 findings in 1 file."
+    assert lines[-2:] == ["Found 2 findings in 1 file.", "[*] 2 fixable with `--fix`."]
 
 
 def test_nothing_to_find(project):
@@ -64,7 +64,7 @@ def test_the_current_folder_is_the_default(project):
 
 def test_select_ignore_and_statistics(project):
     select = litify("lint", ".", "--select", "LIT1,LIT901", "--output-format", "concise", cwd=project)
-    assert [line.split()[1] for line in select.stdout.splitlines()[:-1]] == ["LIT101"]
+    assert [line.split()[1] for line in select.stdout.splitlines()[:1]] == ["LIT101"]
     assert litify("lint", ".", "--ignore", "LIT101,print-call", cwd=project).returncode == 0
     counted = litify("lint", ".", "--statistics", cwd=project)
     assert (counted.returncode, counted.stdout) == (1, "1  LIT101  device-move\n1  LIT601  print-call\n")
@@ -93,7 +93,7 @@ def test_formats_by_option_and_environment(project):
         done = litify("lint", ".", "--output-format", form, cwd=project)
         assert done.returncode == 1
         json.loads(done.stdout)
-    assert litify("lint", ".", cwd=project, LITIFY_OUTPUT_FORMAT="github").stdout.startswith("::error ")
+    assert litify("lint", ".", cwd=project, LITIFY_OUTPUT_FORMAT="github").stdout.startswith("::warning ")
     done = litify("lint", ".", "--output-format", "json", "--output-file", "out.json", cwd=project)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(json.loads((project / "out.json").read_text())) == 2
@@ -208,3 +208,99 @@ def test_help_and_explain_import_nothing_heavy(project):
         "assert not {'torch', 'libcst', 'black'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", check], cwd=project, check=True, capture_output=True)
+
+
+FIXED = DIRTY.replace("print(batch.cuda())", "self.print(batch)")
+
+
+class TestFix:
+    def test_files_are_fixed_in_place(self, project):
+        (project / "dirty.py").chmod(0o755)
+        done = litify("lint", "--fix", ".", cwd=project)
+        assert (done.returncode, done.stdout) == (0, "Found 2 findings (2 fixed, 0 remaining).\n")
+        assert (project / "dirty.py").read_text() == FIXED
+        assert (project / "dirty.py").stat().st_mode & 0o777 == 0o755
+        assert sorted(p.name for p in project.iterdir()) == [".litify_cache", "clean.py", "dirty.py"]
+        assert litify("lint", "--fix", ".", cwd=project).stdout == "All checks passed!\n"
+
+    def test_what_is_left_is_shown(self, project):
+        text = DIRTY + "\n    def setup(self, stage):\n        self.x = torch.load('x')\n"
+        (project / "dirty.py").write_text("import torch\n" + text)
+        done = litify("lint", "--fix", ".", cwd=project)
+        assert done.returncode == 1
+        assert done.stdout.startswith("dirty.py:10:18: LIT701 ")
+        assert done.stdout.splitlines()[-2:] == [
+            "Found 3 findings (2 fixed, 1 remaining).",
+            "[*] 1 with `--fix --unsafe-fixes`.",
+        ]
+        assert litify("lint", "--fix", "--unsafe-fixes", ".", cwd=project).returncode == 0
+        assert "weights_only=True" in (project / "dirty.py").read_text()
+
+    def test_diff_writes_nothing(self, project):
+        done = litify("lint", "--diff", ".", cwd=project)
+        assert done.returncode == 1
+        assert done.stdout.splitlines()[-2:] == [
+            "-        print(batch.cuda())",
+            "+        self.print(batch)",
+        ]
+        assert (project / "dirty.py").read_text() == DIRTY
+        assert litify("lint", "--diff", "clean.py", cwd=project).returncode == 0
+        assert litify("lint", "--diff", "--exit-zero", ".", cwd=project).returncode == 0
+
+    def test_standard_input(self, project):
+        done = litify("lint", "--fix", "-", cwd=project, stdin=DIRTY.encode())
+        assert (done.returncode, done.stdout) == (0, FIXED)
+        done = litify("lint", "--fix", "-", cwd=project, stdin=b"import torch\nx = (\n")
+        assert (done.returncode, done.stdout) == (1, "import torch\nx = (\n")
+        assert "E901" in done.stderr
+        assert (
+            "+        self.print(batch)"
+            in litify("lint", "--diff", "-", cwd=project, stdin=DIRTY.encode()).stdout
+        )
+
+    def test_symbolic_links_stay(self, project):
+        (project / "link.py").symlink_to("dirty.py")
+        litify("lint", "--fix", "link.py", cwd=project)
+        assert (project / "link.py").is_symlink() and (project / "dirty.py").read_text() == FIXED
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
+    def test_a_folder_that_cannot_be_written(self, project):
+        project.chmod(0o555)
+        done = litify("lint", "--fix", ".", cwd=project)
+        project.chmod(0o755)
+        assert done.returncode == 2 and "dirty.py: cannot be written: Permission denied" in done.stderr
+        assert (project / "dirty.py").read_text() == DIRTY
+
+
+def test_the_cache(project):
+    first = litify("lint", ".", cwd=project)
+    assert (project / ".litify_cache").is_dir()
+    assert litify("lint", ".", cwd=project).stdout == first.stdout
+    assert litify("lint", ".", "--no-cache", "--jobs", "2", cwd=project).stdout == first.stdout
+    elsewhere = project / "elsewhere"
+    litify("lint", ".", cwd=project, LITIFY_CACHE_DIR=str(elsewhere))
+    assert elsewhere.is_dir()
+
+
+def rule(*args: str, cwd: Path) -> tuple[int, str, str]:
+    code = (
+        "import sys\nimport click\nfrom litify.commands.rule import rule\n"
+        "try:\n    rule.main(sys.argv[1:], standalone_mode=False)\n"
+        "except click.ClickException as error:\n    print(error.format_message(), file=sys.stderr)\n    sys.exit(error.exit_code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], cwd=cwd, capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_rule_explains(project):
+    code, out, _ = rule("LIT101", cwd=project)
+    assert code == 0 and out.startswith("# LIT101: device-move\n")
+    code, out, _ = rule(cwd=project)
+    assert code == 0 and "LIT101  device-move " in out and len(out.splitlines()) >= 33
+    code, out, _ = rule("--output-format", "json", cwd=project)
+    rules = {one["code"]: one for one in json.loads(out)}
+    assert rules["LIT101"]["fix"] == "safe" and rules["LIT201"]["severity"] == "error"
+    code, out, _ = rule("--output-format", "json", "device-move", cwd=project)
+    assert [one["code"] for one in json.loads(out)] == ["LIT101"]
+    code, _, err = rule("LIT999", cwd=project)
+    assert code == 2 and err.startswith("no rule 'LIT999'")

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from litify_linter import files
@@ -129,6 +129,8 @@ class TestGitignore:
         st.lists(st.text("ab*?/!.", min_size=1, max_size=6), min_size=1, max_size=3),
         st.lists(st.sampled_from(["a", "b", "ab", "a.b"]), min_size=1, max_size=3),
     )
+    @example(["?**?"], ["a", "a"])
+    @example(["a**/b"], ["ab", "b"])
     def test_agrees_with_git(self, tmp_path_factory, patterns, parts):
         """Git itself is asked what it ignores."""
         root = tmp_path_factory.mktemp("repo")

@@ -36,8 +36,8 @@ def text(form: str, *files: Checked, colour: bool = False) -> str:
 
 def test_concise(checked):
     assert text("concise", checked).splitlines() == [
-        "src/my,file.py:6:20: LIT601 `print` in `validation_step` prints in every process; use `self.log`, or `self.print`",
-        "src/my,file.py:6:35: LIT101 `.cuda()` moves by hand what the Trainer puts on its device; remove it, "
+        "src/my,file.py:6:20: LIT601 [*] `print` in `validation_step` prints in every process; use `self.log`, or `self.print`",
+        "src/my,file.py:6:35: LIT101 [*] `.cuda()` moves by hand what the Trainer puts on its device; remove it, "
         "or use `self.device` for new tensors",
     ]
 
@@ -76,7 +76,7 @@ def test_github(checked):
         text("github", checked)
         .splitlines()[1]
         .startswith(
-            "::error title=litify (LIT101),file=src/my%2Cfile.py,line=6,col=35,endLine=6,endColumn=47::src/my,file.py:6:35: LIT101 "
+            "::warning title=litify (LIT101),file=src/my%2Cfile.py,line=6,col=35,endLine=6,endColumn=47::src/my,file.py:6:35: LIT101 "
         )
     )
 

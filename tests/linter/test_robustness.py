@@ -10,11 +10,12 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from litify_linter.check import Checked, check_source
 from litify_linter.config import Settings
+from litify_linter.fix import fix_source
 from litify_linter.output import FORMATS, render
 from litify_linter.rules import all_rules
 
@@ -90,6 +91,11 @@ def checked(data: bytes) -> Checked:
         assert finding.column >= 1 and finding.end_column >= 1
     for form in FORMATS:
         assert "".join(render(form, [result], False)) or not result.findings
+    if any(finding.fix for finding in result.findings):
+        fixed = fix_source(data, "x.py", Settings(), unsafe=True)
+        assert not fix_source(fixed.data, "x.py", Settings(), unsafe=True).counts
+        if "E901" not in {finding.code for finding in result.findings}:
+            ast.parse(fixed.data)
     return result
 
 
@@ -128,6 +134,7 @@ def test_random_edits_of_trees_stay_valid_python(data):
     """Text edits mostly end in syntax errors; subtrees that change places do not."""
     tree = ast.parse(data.draw(st.sampled_from(SEEDS)).replace("\n            ", "\n").strip())
     expressions = [n for n in ast.walk(tree) if isinstance(n, ast.expr)]
+    assume(expressions)
     for _ in range(data.draw(st.integers(1, 4))):
         holder = data.draw(
             st.sampled_from(

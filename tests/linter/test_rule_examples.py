@@ -11,7 +11,7 @@ from linting import findings
 
 from litify_linter.document import pages
 from litify_linter.reading.source import read_source
-from litify_linter.rules import FAMILIES, all_rules, find_rule
+from litify_linter.rules import FAMILIES, all_rules, catalogue, find_rule
 
 DOCS = Path(__file__).parents[2] / "docs" / "rules"
 EXAMPLES = [(rule, example) for rule in all_rules() for example in rule.examples]
@@ -61,6 +61,10 @@ def test_codes_and_names_are_unique():
         == len({rule.name for rule in all_rules()})
         == len(all_rules())
     )
+
+
+def test_the_catalogue_is_what_the_classes_say():
+    assert catalogue() == {rule.code: rule.name for rule in all_rules()}
 
 
 def test_rules_are_found_by_code_and_name():

@@ -20,7 +20,11 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
 
 
 def headline(path: str, finding: Finding, colour: bool) -> str:
-    """`path:line:column: CODE message`, which editors and terminals make clickable."""
+    """`path:line:column: CODE message`, which editors and terminals make clickable; `[*]` for what `--fix` would fix."""
     colon = paint(":", "cyan", colour)
-    place = f"{paint(printable(path), 'bold', colour)}{colon}{finding.line}{colon}{finding.column}{colon}"
-    return f"{place} {paint(finding.code, 'red', colour)} {printable(finding.message)}"
+    cell = f"cell {finding.cell}{colon}" if finding.cell is not None else ""
+    place = (
+        f"{paint(printable(path), 'bold', colour)}{colon}{cell}{finding.line}{colon}{finding.column}{colon}"
+    )
+    mark = f" {paint('[*]', 'cyan', colour)}" if finding.fix is not None and finding.fix.safe else ""
+    return f"{place} {paint(finding.code, 'red', colour)}{mark} {printable(finding.message)}"

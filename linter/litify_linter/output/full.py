@@ -21,12 +21,15 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
     """Headline, code and caret for each finding, with a blank line after it."""
     for file in files:
         for finding in file.findings:
-            yield headline(file.path, finding, colour) + "\n" + _excerpt(file.lines, finding, colour) + "\n"
+            yield headline(file.path, finding, colour) + "\n" + _excerpt(
+                file.lines, file.line_of(finding), finding, colour
+            ) + "\n"
 
 
-def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
-    first = max(1, finding.line - CONTEXT)
-    shown = [(n, lines[n - 1]) for n in range(first, finding.line + 1) if n <= len(lines)]
+def _excerpt(lines: Sequence[str], line: int, finding: Finding, colour: bool) -> str:
+    before_cell = line - finding.line
+    first = max(before_cell + 1, line - CONTEXT)
+    shown = [(n - before_cell, lines[n - 1]) for n in range(first, line + 1) if n <= len(lines)]
     if not shown:
         return ""
     width = len(str(finding.line))
@@ -38,13 +41,13 @@ def _excerpt(lines: Sequence[str], finding: Finding, colour: bool) -> str:
     ]
     text = shown[-1][1]
     end = finding.end_column if finding.end_line == finding.line else len(text) + 1
-    before = _columns(text[: finding.column - 1])
+    indent = _columns(text[: finding.column - 1])
     length = max(1, _columns(text[finding.column - 1 : end - 1]))
-    if before >= WIDTH:
+    if indent >= WIDTH:
         return "\n".join([margin, *code]) + "\n"
-    caret = paint("^" * min(length, WIDTH - before), "red", colour)
+    caret = paint("^" * min(length, WIDTH - indent), "red", colour)
     return (
-        "\n".join([margin, *code, f"{margin} {' ' * before}{caret} {paint(finding.code, 'red', colour)}"])
+        "\n".join([margin, *code, f"{margin} {' ' * indent}{caret} {paint(finding.code, 'red', colour)}"])
         + "\n"
     )
 

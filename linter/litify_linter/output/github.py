@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from litify_linter.rules import severity
+
 if TYPE_CHECKING:
     from litify_linter.check import Checked
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
-    """An `::error` command for each finding."""
+    """An `::error` or `::warning` command for each finding."""
     for file in files:
         for f in file.findings:
             end = f"endLine={f.end_line},endColumn={f.end_column}"
             where = f"file={_property(file.path)},line={f.line},col={f.column},{end}"
-            text = _data(f"{file.path}:{f.line}:{f.column}: {f.code} {f.message}")
-            yield f"::error title=litify ({f.code}),{where}::{text}\n"
+            cell = f"cell {f.cell}:" if f.cell is not None else ""
+            text = _data(f"{file.path}:{cell}{f.line}:{f.column}: {f.code} {f.message}")
+            yield f"::{severity(f.code)} title=litify ({f.code}),{where}::{text}\n"
 
 
 def _data(text: str) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from litify_linter.rules import severity
+
 if TYPE_CHECKING:
     from litify_linter.check import Checked
 
@@ -32,7 +34,7 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
                 {
                     "check_name": f.code,
                     "description": f"{f.code}: {f.message}",
-                    "severity": "major",
+                    "severity": "major" if severity(f.code) == "error" else "minor",
                     "fingerprint": fingerprint,
                     "location": {"path": file.path, "positions": positions},
                 }

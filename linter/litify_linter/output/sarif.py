@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from litify_linter.rules import find_rule
+from litify_linter.rules import find_rule, severity
 
 if TYPE_CHECKING:
     from litify_linter.check import Checked
@@ -23,7 +23,7 @@ def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
         {
             "ruleId": f.code,
             "ruleIndex": codes.index(f.code),
-            "level": "error",
+            "level": severity(f.code),
             "message": {"text": f.message},
             "locations": [
                 {

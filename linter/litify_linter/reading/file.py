@@ -7,9 +7,10 @@ import functools
 import re
 from collections.abc import Iterable
 
-from litify_linter.reading.imports import Imports
+from litify_linter.reading.imports import Imports, dotted
 from litify_linter.reading.lightning import (
     MODULE,
+    Beside,
     LightningClass,
     LightningNames,
     lightning_classes,
@@ -39,7 +40,22 @@ _NO_CHILDREN = frozenset(
         "simple",
     }
 )
+_RANKS = {"is_global_zero", "is_rank_zero", "global_rank", "local_rank", "rank", "get_rank"}
 _LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
+
+
+def inner_nodes(node: ast.AST) -> list[ast.AST]:
+    """The nodes directly in a node, in order, names and constants left out."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        if name in _NO_CHILDREN:
+            continue
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [v for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)]
+        elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
+            found.append(value)
+    return found
 
 
 class Place:
@@ -72,6 +88,12 @@ class Place:
         return self.method.name if self.method is not None and self.lightning is not None else None
 
     @property
+    def is_static(self) -> bool:
+        """Whether the method has no object: a staticmethod or a classmethod."""
+        decorators = self.method.decorator_list if self.method is not None else []
+        return any(isinstance(d, ast.Name) and d.id in {"staticmethod", "classmethod"} for d in decorators)
+
+    @property
     def automatic(self) -> bool:
         """Whether the node stands in a LightningModule whose optimization the Trainer does."""
         return self.module is not None and self.module.automatic
@@ -84,16 +106,34 @@ class Place:
             package_of(base) and base.endswith(("Strategy", "Environment", "Plugin")) for base in bases
         )
 
-    def guarded(self, node: ast.AST, words: set[str]) -> bool:
+    def guarded(self, node: ast.AST, words: set[str], by_count: bool = True) -> bool:
         """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes,
-        or a remainder, as in `i % 100 == 0`."""
+        or, if `by_count`, a remainder, as in `i % 100 == 0`."""
         line = getattr(node, "lineno", 0)
         for test in ast.walk(self.method) if self.method is not None else ():
             if isinstance(test, ast.If) and any(b.lineno <= line <= (b.end_lineno or 0) for b in test.body):
                 names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in ast.walk(test.test)}
-                if names & words or any(isinstance(n, ast.Mod) for n in ast.walk(test.test)):
+                if names & words or (by_count and any(isinstance(n, ast.Mod) for n in ast.walk(test.test))):
                     return True
         return False
+
+    def on_one_rank(self, node: ast.AST) -> bool:
+        """Whether only one process comes to the node: a test of the rank around it or before it, or a decorator."""
+        if self.method is None:
+            return False
+        if any(
+            (dotted(decorator) or "").endswith("rank_zero_only") for decorator in self.method.decorator_list
+        ):
+            return True
+        if self.guarded(node, _RANKS, by_count=False):
+            return True
+        before = (s for s in self.method.body if s.lineno < getattr(node, "lineno", 0))
+        return any(
+            isinstance(s, ast.If)
+            and isinstance(s.body[-1], ast.Return)
+            and any((getattr(n, "id", None) or getattr(n, "attr", None)) in _RANKS for n in ast.walk(s.test))
+            for s in before
+        )
 
     @property
     def self_name(self) -> str:
@@ -109,7 +149,8 @@ class Place:
 class File:
     """One parsed file and what all rules ask about it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, beside: Beside | None = None) -> None:
+        self.text = source.text
         self.lines = source.lines
         self.tree = source.tree
         self.nodes: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}
@@ -126,7 +167,7 @@ class File:
         self.names = LightningNames(self.imports, stars)
         every = [n for n in self._all(ast.ClassDef) if isinstance(n, ast.ClassDef)]
         self.classes = {cls.name: cls for cls in every}
-        self.lightning = lightning_classes(every, self.classes, self.names)
+        self.lightning = lightning_classes(every, self.classes, self.names, beside)
         if self.lightning:
             self._assign_lightning(places)
 
@@ -177,6 +218,39 @@ class File:
         start = self._character(line, getattr(node, "col_offset", 0))
         end = self._character(end_line, getattr(node, "end_col_offset", 0))
         return line, start, end_line, end
+
+    def extent(self, node: ast.stmt) -> tuple[int, int, int, int]:
+        """The span of a whole statement, from the first decorator of a definition to the end of its body."""
+        line = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        start = self._character(node.lineno, node.col_offset)  # a decorator's `@` stands right above
+        end_line = node.end_lineno or node.lineno
+        return line, start, end_line, self._character(end_line, node.end_col_offset or 0)
+
+    def between(self, start: tuple[int, int], end: tuple[int, int]) -> str:
+        """The text from one place to another, places as in `span`, line breaks as `\\n`."""
+        (line, column), (end_line, end_column) = start, end
+        if line == end_line:
+            return self.lines[line - 1][column - 1 : end_column - 1]
+        middle = self.lines[line : end_line - 1]
+        return "\n".join(
+            [self.lines[line - 1][column - 1 :], *middle, self.lines[end_line - 1][: end_column - 1]]
+        )
+
+    def source(self, node: ast.expr) -> str:
+        """The text of an expression as it stands in the file."""
+        line, column, end_line, end = self.span(node)
+        return self.between((line, column), (end_line, end))
+
+    @functools.cached_property
+    def newline(self) -> str:
+        """The line break that the file uses."""
+        match = re.search(r"\r\n|\r|\n", self.text)
+        return match[0] if match else "\n"
+
+    @functools.cached_property
+    def parents(self) -> dict[ast.AST, ast.AST]:
+        """Node -> the node it stands in. Made when a fix first asks for it."""
+        return {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
 
     def header_span(self, node: ast.For | ast.AsyncFor | ast.While) -> tuple[int, int, int, int]:
         """The span of a loop's header, without its body."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections import deque
+from collections.abc import Iterator
+
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 class Imports:
@@ -14,7 +18,7 @@ class Imports:
 
     def __init__(self, tree: ast.Module) -> None:
         self.names: dict[str, str] = {}
-        for node in ast.walk(tree):
+        for node in _statements(tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     # `import a.b` binds `a`; `import a.b as c` binds `c` to `a.b`.
@@ -39,6 +43,19 @@ class Imports:
         if head not in self.names:
             return None
         return f"{self.names[head]}.{rest}" if rest else self.names[head]
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Every statement, outer ones before inner ones. Imports are statements: expressions need not be walked."""
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        for field in _BLOCKS:
+            for child in getattr(node, field, ()):
+                # Handlers and cases hold blocks, the body of a lambda or a conditional expression is none.
+                if isinstance(child, ast.stmt):
+                    yield child
+                waiting.append(child)
 
 
 def dotted(node: ast.AST) -> str | None:

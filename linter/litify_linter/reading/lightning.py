@@ -9,6 +9,7 @@ import ast
 import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from litify_linter.reading.imports import Imports, dotted
 from litify_linter.reading.scopes import Function
@@ -73,7 +74,9 @@ class LightningClass:
     node: ast.ClassDef
     kind: str  # MODULE, DATAMODULE or CALLBACK
     package: str  # one of PACKAGES
-    lineage: tuple[ast.ClassDef, ...]  # itself, then its bases that are defined in this file
+    lineage: tuple[
+        ast.ClassDef, ...
+    ]  # itself, then its bases defined in this file, then those in files beside it
 
     @functools.cached_property
     def methods(self) -> dict[str, Function]:
@@ -161,6 +164,13 @@ def _self_targets(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.
                 yield from _self_targets(one, part)
 
 
+class Beside(Protocol):
+    """What knows the Lightning classes of other files (`siblings.Siblings`)."""
+
+    def lightning(self, qualified: str) -> LightningClass | None:
+        """The Lightning class of this qualified name, or None."""
+
+
 class LightningNames:
     """Which expressions of a file name something of Lightning, star imports included."""
 
@@ -190,9 +200,12 @@ def package_of(name: str | None) -> str | None:
 
 
 def lightning_classes(
-    classes: Iterable[ast.ClassDef], by_name: Mapping[str, ast.ClassDef], names: LightningNames
+    classes: Iterable[ast.ClassDef],
+    by_name: Mapping[str, ast.ClassDef],
+    names: LightningNames,
+    beside: Beside | None = None,
 ) -> dict[ast.ClassDef, LightningClass]:
-    """The Lightning classes among the classes of a file."""
+    """The Lightning classes among the classes of a file; `beside` knows those of the files it imports from."""
     found = {}
     for cls in classes:
         ancestors = lineage(cls, by_name)
@@ -202,7 +215,23 @@ def lightning_classes(
                 kind = (names.qualified(base) or "").rpartition(".")[2]
                 found[cls] = LightningClass(cls, kind, package, ancestors)
                 break
+        else:
+            inherited = _inherited(ancestors, names, beside) if beside is not None else None
+            if inherited is not None:
+                lines = (*ancestors, *inherited.lineage)
+                found[cls] = LightningClass(cls, inherited.kind, inherited.package, lines)
     return found
+
+
+def _inherited(
+    ancestors: Iterable[ast.ClassDef], names: LightningNames, beside: Beside
+) -> LightningClass | None:
+    for base in (base for ancestor in ancestors for base in ancestor.bases):
+        qualified = names.qualified(base)
+        found = beside.lightning(qualified) if qualified is not None else None
+        if found is not None:
+            return found
+    return None
 
 
 def lineage(cls: ast.ClassDef, classes: Mapping[str, ast.ClassDef]) -> tuple[ast.ClassDef, ...]:

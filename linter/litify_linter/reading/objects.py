@@ -210,3 +210,25 @@ def _used_as_module(attribute: str, here: Place) -> bool:
             ) if (name == attribute):
                 return True
     return False
+
+
+def is_module(node: ast.expr, here: Place) -> bool:
+    """Whether an expression is the module itself, a submodule, or a new one."""
+    match node:
+        case ast.Name(id=name) if name == here.self_name:
+            return True
+        case ast.Attribute(value=ast.Name(id=owner)) if owner == here.self_name:
+            value = here.lightning.attributes.get(node.attr) if here.lightning is not None else None
+            return isinstance(value, ast.Call) and _makes_module(value, here)
+        case ast.Call():
+            return _makes_module(node, here)
+    return False
+
+
+def _makes_module(call: ast.Call, here: Place) -> bool:
+    if isinstance(call.func, ast.Name) and call.func.id in here.file.classes:
+        return here.file.is_module_class(here.file.classes[call.func.id])
+    if isinstance(call.func, ast.Attribute) and call.func.attr in {"cuda", "to"}:
+        return is_module(call.func.value, here)
+    name = here.resolve(call.func) or ""
+    return name.startswith("torch.nn.") and name.count(".") == 2 and not name.endswith("Parameter")

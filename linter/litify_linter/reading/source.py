@@ -46,7 +46,12 @@ class UnreadableSource(ValueError):
 def read_source(data: bytes) -> Source:
     """Decode and parse a file's bytes. Raises UnreadableSource."""
     text = decode(data)
-    return Source(text, parse(text), _LINE_BREAK.split(text))
+    return Source(text, parse(text), split_lines(text))
+
+
+def split_lines(text: str) -> list[str]:
+    """The lines of a text as Python counts them, without their ends."""
+    return _LINE_BREAK.split(text)
 
 
 def decode(data: bytes) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from litify_linter.reading.file import File
+from litify_linter.reading.file import File, inner_nodes
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.scopes import Function
 
@@ -138,7 +138,7 @@ def _read_scope(file: File, scope: _Scope, body: list[ast.stmt]) -> _Scope:
             scope.does.setdefault(loop, set()).add(happens)
         if isinstance(node, ast.Call):
             scope.calls.setdefault(loop, set()).update(_called(node))
-        stack.extend((child, loop) for child in reversed(list(ast.iter_child_nodes(node))))
+        stack.extend([(child, loop) for child in reversed(inner_nodes(node))])
     return scope
 
 

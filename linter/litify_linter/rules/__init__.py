@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import pkgutil
+import re
 
 from litify_linter.rule import Rule
 
@@ -22,6 +24,20 @@ FAMILIES = {
 }
 
 
+_CODE_AND_NAME = re.compile(r'^    code, name = "(\w+)", "([\w-]+)"', re.MULTILINE)
+
+
+@functools.cache
+def catalogue() -> dict[str, str]:
+    """Code -> name of every rule, read off the files: a run that finds all in its cache never imports the rules."""
+    found: dict[str, str] = {}
+    for entry in os.scandir(__path__[0]):
+        if entry.name.endswith(".py") and entry.name != "__init__.py":
+            with open(entry.path, encoding="utf-8") as file:
+                found.update(_CODE_AND_NAME.findall(file.read()))
+    return dict(sorted(found.items()))
+
+
 @functools.cache
 def all_rules() -> tuple[Rule, ...]:
     """One instance of every rule, by code."""
@@ -36,6 +52,12 @@ def all_rules() -> tuple[Rule, ...]:
             and value.__module__ == f"{__name__}.{module.name}"
         ]
     return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+def severity(code: str) -> str:
+    """ "error" or "warning" for a finding of this code; what cannot be parsed is an error."""
+    rule = find_rule(code)
+    return rule.severity if rule is not None else "error"
 
 
 def find_rule(word: str) -> Rule | None:

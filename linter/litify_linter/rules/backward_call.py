@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -17,6 +18,8 @@ class BackwardCall(Rule):
     """
 
     code, name = "LIT201", "backward-call"
+    fix = "unsafe"
+    severity = "error"
     message = "`{call}()` under automatic optimization: return the loss and let the Trainer call backward"
     visits = (ast.Call,)
     hooks = frozenset({"training_step", "on_train_batch_start", "on_train_batch_end"})
@@ -84,7 +87,7 @@ class BackwardCall(Rule):
                     args
                 )  # self.hmm.backward(observations)
                 if not own and not of_object and not _is_super(target):
-                    yield self.found(node, here, call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
 
 
 def _is_super(node: ast.expr) -> bool:

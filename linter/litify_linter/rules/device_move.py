@@ -3,10 +3,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, removed, without_call
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS
-from litify_linter.reading.objects import from_batch, is_fixed_device, is_stranger
-from litify_linter.rule import Example, Finding, Rule
+from litify_linter.reading.objects import from_batch, is_fixed_device, is_module, is_stranger
+from litify_linter.rule import Edit, Example, Finding, Rule
 
 # Hooks whose very purpose is to move things, or to bring back what was saved elsewhere.
 MOVERS = frozenset(
@@ -30,6 +31,7 @@ class DeviceMove(Rule):
     """
 
     code, name = "LIT101", "device-move"
+    fix = "safe"
     message = "`{call}` moves by hand what the Trainer puts on its device; remove it, or use `self.device` for new tensors"
     visits = (ast.Call,)
     hooks = (HOOKS - MOVERS) | {"__init__", "forward"}
@@ -96,11 +98,58 @@ class DeviceMove(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="cuda")):
                 if here.resolve(target) is None and not is_stranger(target, here):
-                    yield self.found(node, here, call=".cuda()")
+                    yield self.found(node, here, _left_to_trainer(node, target, here), call=".cuda()")
             case ast.Call(func=ast.Attribute(value=target, attr="to"), args=args, keywords=keywords):
                 device = args[0] if args else next((k.value for k in keywords if k.arg == "device"), None)
                 if device is None or is_stranger(target, here):
                     return
                 own = isinstance(device, ast.Attribute) and ast.unparse(device) == f"{here.self_name}.device"
                 if is_fixed_device(device, here) or (own and from_batch(target, here)):
-                    yield self.found(node, here, call=f".to({ast.unparse(device)})")
+                    edits = _left_to_trainer(node, target, here)
+                    yield self.found(node, here, edits, call=f".to({ast.unparse(device)})")
+
+
+def _left_to_trainer(call: ast.Call, target: ast.expr, here: Place) -> Edits | None:
+    """Without the move what the Trainer moves; `.to(self.device)` for other tensors of the steps."""
+    words = {keyword.arg for keyword in call.keywords}
+    if len(call.args) > 1 or not words <= {"device", "non_blocking"} or here.is_static:
+        return None
+    if here.hook == "__init__":
+        return without_call(call, here) if is_module(target, here) else None
+    if from_batch(target, here) or is_module(target, here):
+        return _without_assignment(call, here) or without_call(call, here)
+    assert isinstance(call.func, ast.Attribute)
+    if here.file.span(target)[2] != here.file.span(call)[2]:
+        return None
+    _, _, end_line, end = here.file.span(call)
+    _, _, _, name_end = here.file.span(call.func)
+    start = name_end - len(call.func.attr)
+    return Edits((Edit(end_line, start, end_line, end, f"to({here.self_name}.device)"),))
+
+
+def _without_assignment(call: ast.Call, here: Place) -> Edits | None:
+    """Takes `x = x.cuda()` and `x, y = x.cuda(), y.cuda()` away altogether."""
+    statement = here.file.parents.get(call)
+    if isinstance(statement, ast.Tuple):
+        statement = here.file.parents.get(statement)
+    match statement:
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+            pairs = list(zip(targets, values, strict=False))
+        case ast.Assign(targets=[target], value=value):
+            pairs = [(target, value)]
+        case _:
+            return None
+    if all(isinstance(t, ast.Name) and _moved(v, here) == t.id for t, v in pairs):
+        return removed(statement, here)
+    return None
+
+
+def _moved(value: ast.expr, here: Place) -> str | None:
+    """The name that is moved, and nothing else happens to it."""
+    match value:
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="cuda"), args=[]):
+            return name
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="to"), args=[device]):
+            own = isinstance(device, ast.Attribute) and ast.unparse(device) == f"{here.self_name}.device"
+            return name if own or is_fixed_device(device, here) else None
+    return None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, removed, undecorated, unwrapped
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import EVALUATION_HOOKS
 from litify_linter.rule import Example, Finding, Rule
@@ -22,6 +23,7 @@ class GradContext(Rule):
     """
 
     code, name = "LIT302", "grad-context"
+    fix = "safe"
     message = "`{call}` in `{hook}`: the Trainer already runs it without gradients; remove it"
     visits = (ast.Call,)
     hooks = EVALUATION_HOOKS
@@ -94,4 +96,18 @@ class GradContext(Rule):
         value = argument.value if isinstance(argument, ast.Constant) else argument
         turns_off = value is False if name == "torch.set_grad_enabled" else value is None or value is True
         if turns_off:
-            yield self.found(node, here, call=ast.unparse(node), hook=here.hook)
+            yield self.found(node, here, _without(node, here), call=ast.unparse(node), hook=here.hook)
+
+
+def _without(call: ast.Call, here: Place) -> Edits | None:
+    parent = here.file.parents.get(call)
+    match parent:
+        case ast.Expr():
+            return removed(parent, here)
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            return undecorated(call, here)
+        case ast.withitem(optional_vars=None):
+            statement = here.file.parents.get(parent)
+            if isinstance(statement, ast.With | ast.AsyncWith):
+                return unwrapped(statement, call, here)
+    return None

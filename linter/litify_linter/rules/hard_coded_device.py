@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -17,6 +18,7 @@ class HardCodedDevice(Rule):
     """
 
     code, name = "LIT102", "hard-coded-device"
+    fix = "safe"
     message = "`{text}` fixes the device; create tensors with `device=self.device`"
     visits = (ast.Call,)
     examples = (
@@ -51,7 +53,11 @@ class HardCodedDevice(Rule):
             yield self.found(node, here, text=f"{name}()")
         for keyword in node.keywords:
             match keyword:
-                case ast.keyword(arg="device", value=ast.Constant(value=str(text))) if text.startswith(
-                    ("cuda", "mps")
-                ):
-                    yield self.found(node, here, text=f'device="{text}"')
+                case ast.keyword(
+                    arg="device", value=ast.Constant(value=str(text)) as value
+                ) if text.startswith(("cuda", "mps")):
+                    # In the constructor `self.device` is the CPU still.
+                    follows = here.hook not in {None, "__init__"} and name.startswith("torch.")
+                    follows = follows and not here.is_static
+                    edits = replacement(value, here, f"{here.self_name}.device") if follows else None
+                    yield self.found(node, here, edits, text=f'device="{text}"')

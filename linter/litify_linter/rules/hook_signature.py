@@ -4,13 +4,29 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import HOOK_ARGUMENTS, MODULE, STEPS
+from litify_linter.reading.lightning import DATAMODULE, HOOK_ARGUMENTS, MODULE, STEPS, LightningClass
 from litify_linter.reading.scopes import Function
 from litify_linter.rule import Example, Finding, Rule
 
+# Hooks that get the number of the loader only where there are several.
+WITH_LOADER_INDEX = frozenset(
+    f"on_{stage}_batch_{end}" for stage in ("validation", "test", "predict") for end in ("start", "end")
+)
+ARGUMENTS = {
+    "setup": "stage",
+    "teardown": "stage",
+    "on_train_batch_start": "batch, batch_idx",
+    "on_train_batch_end": "outputs, batch, batch_idx",
+    "on_save_checkpoint": "checkpoint",
+    "on_load_checkpoint": "checkpoint",
+    "on_before_optimizer_step": "optimizer",
+    **dict.fromkeys(WITH_LOADER_INDEX, "outputs, batch, batch_idx"),
+    **{f"on_{stage}_batch_start": "batch, batch_idx" for stage in ("validation", "test", "predict")},
+}
+
 
 class HookSignature(Rule):
-    """A hook that requires more arguments than the Trainer passes, or a step that takes no batch.
+    """A hook that requires more arguments than the Trainer passes, or cannot take those it passes.
 
     Why: The Trainer calls hooks with a fixed list of arguments; one more required parameter, often left from an older
     version (`optimizer_idx`, `outputs`), and the call fails when the hook is first reached, perhaps hours later.
@@ -19,7 +35,8 @@ class HookSignature(Rule):
     """
 
     code, name = "LIT806", "hook-signature"
-    message = "`{hook}` requires {has} arguments beside `self`, but gets {gets}{advice}"
+    severity = "error"
+    message = "`{hook}` {mismatch}"
     visits = (ast.ClassDef,)
     examples = (
         Example(
@@ -54,7 +71,9 @@ class HookSignature(Rule):
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A hook whose parameters without default do not fit."""
         cls = here.file.lightning.get(node) if isinstance(node, ast.ClassDef) else None
-        if cls is None or cls.kind != MODULE:
+        if cls is None or cls.kind not in {MODULE, DATAMODULE}:
+            return
+        if _is_driven_by_hand(cls):
             return
         for name in HOOK_ARGUMENTS.keys() & cls.methods.keys():
             method = cls.methods[name]
@@ -63,17 +82,38 @@ class HookSignature(Rule):
                 for d in method.decorator_list
             ):
                 continue
-            required = _required(method)
-            gets = HOOK_ARGUMENTS[name]
-            if len(required) > gets:
-                extra = ", ".join(f"`{parameter}`" for parameter in required[gets:])
-                yield self.found(
-                    method, here, hook=name, has=len(required), gets=gets, advice=f"; remove {extra}"
-                )
-            elif name in STEPS and not _takes_batch(method):
-                yield self.found(
-                    method, here, hook=name, has="no", gets="a batch", advice="; add `batch, batch_idx`"
-                )
+            mismatch = _mismatch(name, method)
+            if mismatch is not None:
+                yield self.found(method, here, hook=name, mismatch=mismatch)
+
+
+def _mismatch(name: str, method: Function) -> str | None:
+    """What is wrong between the parameters of a hook and the arguments it gets."""
+    required, gets = _required(method), HOOK_ARGUMENTS[name]
+    if len(required) > gets:
+        extra = ", ".join(f"`{parameter}`" for parameter in required[gets:])
+        return f"requires {len(required)} arguments beside `self`, but gets {gets}; remove {extra}"
+    if name in STEPS:
+        return None if _takes_batch(method) else "takes no arguments beside `self`; add `batch, batch_idx`"
+    takes, least = _takes(method), gets - (name in WITH_LOADER_INDEX)
+    if takes < least:
+        missing = f"; add `{ARGUMENTS[name]}`" if name in ARGUMENTS else ""
+        return f"takes {takes or 'no'} arguments beside `self`, but gets {least}{missing}"
+    return None
+
+
+def _takes(method: Function) -> int:
+    """How many arguments beside `self` it can be given by position or name."""
+    args = method.args
+    if args.vararg is not None or args.kwarg is not None:
+        return 9
+    return len([*args.posonlyargs, *args.args]) - 1 + len(args.kwonlyargs)
+
+
+def _is_driven_by_hand(cls: LightningClass) -> bool:
+    """Whether a loop of the project's own calls the hooks, as with Fabric: no Trainer would get past the first one."""
+    first = cls.methods.get("configure_optimizers")
+    return first is not None and bool(_required(first))
 
 
 def _required(method: Function) -> list[str]:

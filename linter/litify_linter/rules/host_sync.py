@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_call
 from litify_linter.reading.file import Place
 from litify_linter.reading.objects import is_stranger
 from litify_linter.rule import Example, Finding, Rule
@@ -14,11 +15,12 @@ class HostSync(Rule):
     Why: Each of them makes Python wait until the GPU has finished all it was given, so that the next batch's kernels
     are not queued in time. `self.log` takes the tensor and reads it later.
 
-    Ignore when: The value decides what the step does next. Values read every n-th batch only, and values
-    that are printed, are never reported.
+    Ignore when: The number itself is wanted. Values that decide what the step does next, are printed or given to other
+    functions, and values read every n-th batch only, are never reported.
     """
 
     code, name = "LIT602", "host-sync"
+    fix = "safe"
     message = "`{call}` in training_step waits for the GPU each batch; pass tensors to `self.log`, or use `.detach()`"
     visits = (ast.Call,)
     hooks = frozenset({"training_step"})
@@ -53,7 +55,7 @@ class HostSync(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """One of these calls on something that may live on the device, not guarded by a count of batches."""
-        if not here.automatic:
+        if not here.automatic or not isinstance(node, ast.Call):
             return
         match node:
             case ast.Call(
@@ -66,21 +68,64 @@ class HostSync(Rule):
                 return
         if (
             _on_host(target, here)
-            or _is_printed(node, here)
+            or _is_needed(node, here)
             or here.guarded(node, {"batch_idx", "global_step", "step", "log_every_n_steps"})
         ):
             return
-        yield self.found(node, here, call=call)
+        edits = without_call(node, here) if call == ".item()" and _is_logged(node, here) else None
+        yield self.found(node, here, edits, call=call)
 
 
-def _is_printed(node: ast.AST, here: Place) -> bool:
-    """Whether the value goes into a print, which cannot do without it."""
-    for call in ast.walk(here.method) if here.method is not None else ():
-        match call:
-            case ast.Call(func=ast.Name(id="print") | ast.Attribute(attr="print")):
-                if any(part is node for part in ast.walk(call)):
-                    return True
+def _is_logged(node: ast.expr, here: Place) -> bool:
+    """Whether the value goes straight into `self.log("name", ...)`, which takes the tensor as well."""
+    match here.file.parents.get(node):
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr="log"), args=[_, value, *_]):
+            return owner == here.self_name and value is node
     return False
+
+
+def _is_needed(node: ast.expr, here: Place, depth: int = 3) -> bool:
+    """Whether something in the step needs the value on the host: a function it is given to, a test, an index, a text.
+
+    Logging and keeping it do not.
+    """
+    child: ast.AST = node
+    parent = here.file.parents.get(child)
+    while parent is not None and not isinstance(parent, ast.stmt):
+        match parent:
+            case ast.Call(func=function) if function is not child:
+                if not _passes_on(function):
+                    return not _keeps(function)
+            case ast.Compare() | ast.FormattedValue() | ast.comprehension():
+                return True
+            case ast.Subscript(slice=part) | ast.IfExp(test=part) if part is child:
+                return True
+        child, parent = parent, here.file.parents.get(parent)
+    match parent:
+        case ast.If() | ast.While() | ast.For() | ast.Assert():
+            return True
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AugAssign(target=ast.Name(id=name)) if depth > 0:
+            reads = (n for n in ast.walk(here.method or parent) if isinstance(n, ast.Name) and n.id == name)
+            return any(isinstance(n.ctx, ast.Load) and _is_needed(n, here, depth - 1) for n in reads)
+    return False
+
+
+def _passes_on(function: ast.expr) -> bool:
+    """Built-in functions whose result is such a number again."""
+    return isinstance(function, ast.Name) and function.id in {
+        "float",
+        "int",
+        "round",
+        "abs",
+        "sum",
+        "min",
+        "max",
+    }
+
+
+def _keeps(function: ast.expr) -> bool:
+    """`self.log`, and lists that collect."""
+    return isinstance(function, ast.Attribute) and function.attr in {"log", "log_dict", "append", "extend"}
 
 
 def _on_host(node: ast.expr, here: Place) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -17,6 +18,7 @@ class KeptGraph(Rule):
     """
 
     code, name = "LIT604", "kept-graph"
+    fix = "safe"
     message = "`{target}` keeps the graph of every batch's loss; add `.detach()`, or use `self.log`"
     visits = (ast.Call, ast.AugAssign)
     hooks = frozenset({"training_step"})
@@ -54,17 +56,18 @@ class KeptGraph(Rule):
         match node:
             case ast.Call(
                 func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=owner)) as target, attr="append"),
-                args=[ast.Name(id=kept)],
+                args=[ast.Name(id=kept) as value],
             ):
                 pass
             case ast.AugAssign(
-                target=ast.Attribute(value=ast.Name(id=owner)) as target, value=ast.Name(id=kept)
+                target=ast.Attribute(value=ast.Name(id=owner)) as target, value=ast.Name(id=kept) as value
             ):
                 pass
             case _:
                 return
         if owner == here.self_name and kept in set(_returned(here.method)):
-            yield self.found(node, here, target=ast.unparse(target))
+            edits = replacement(value, here, f"{kept}.detach()")
+            yield self.found(node, here, edits, target=ast.unparse(target))
 
 
 def _returned(method: ast.AST) -> Iterable[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -18,6 +19,8 @@ class ManualGradientClipping(Rule):
     """
 
     code, name = "LIT205", "manual-gradient-clipping"
+    fix = "unsafe"
+    severity = "error"
     message = (
         "`{call}` in a training step clips before the gradients exist; use `Trainer(gradient_clip_val=...)`"
     )
@@ -57,4 +60,4 @@ class ManualGradientClipping(Rule):
         if here.automatic and isinstance(node, ast.Call):
             name = here.resolve(node.func) or ""
             if name.startswith("torch.nn.utils.") and name.rpartition(".")[2].startswith("clip_grad"):
-                yield self.found(node, here, call=name.rpartition(".")[2])
+                yield self.found(node, here, without_statement(node, here), call=name.rpartition(".")[2])

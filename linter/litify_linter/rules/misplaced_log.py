@@ -51,6 +51,7 @@ class MisplacedLog(Rule):
     """
 
     code, name = "LIT603", "misplaced-log"
+    severity = "error"
     message = "`self.{call}` raises in `{hook}`; log in a step or in an epoch hook"
     visits = (ast.Call,)
     hooks = OUTSIDE_LOOPS

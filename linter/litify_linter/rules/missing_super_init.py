@@ -3,8 +3,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, first_in_body
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import DATAMODULE, MODULE
+from litify_linter.reading.lightning import DATAMODULE, MODULE, LightningClass
+from litify_linter.reading.scopes import Function
 from litify_linter.rule import Example, Finding, Rule
 
 
@@ -18,6 +20,8 @@ class MissingSuperInit(Rule):
     """
 
     code, name = "LIT801", "missing-super-init"
+    fix = "safe"
+    severity = "error"
     message = "`{cls}.__init__` does not call `super().__init__()`"
     visits = (ast.ClassDef,)
     examples = (
@@ -58,4 +62,16 @@ class MissingSuperInit(Rule):
         if constructor is not None and not any(
             isinstance(part, ast.Attribute) and part.attr == "__init__" for part in ast.walk(constructor)
         ):
-            yield self.found(constructor, here, cls=cls.node.name)
+            yield self.found(constructor, here, _called(cls, constructor, here), cls=cls.node.name)
+
+
+def _called(cls: LightningClass, constructor: Function, here: Place) -> Edits | None:
+    """The call as first statement, unless the inherited constructor wants arguments of its own."""
+    for ancestor in cls.lineage[1:]:
+        for node in ancestor.body:
+            if isinstance(node, Function) and node.name == "__init__":
+                args = node.args
+                wanted = len([*args.posonlyargs, *args.args]) - 1 - len(args.defaults)
+                if wanted > 0 or None in args.kw_defaults:
+                    return None
+    return first_in_body(constructor, here, "super().__init__()")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS, MODULE
 from litify_linter.rule import Example, Finding, Rule
@@ -40,6 +41,8 @@ class MisspeltHook(Rule):
     """
 
     code, name = "LIT803", "misspelt-hook"
+    fix = "unsafe"
+    severity = "error"
     message = "`{method}` is no hook and nothing here calls it; did you mean `{hook}`?"
     visits = (ast.ClassDef,)
     examples = (
@@ -90,7 +93,8 @@ class MisspeltHook(Rule):
                 continue
             hook = MISTAKEN.get(name) or next((h for h in sorted(HOOKS) if _is_slip(name, h)), None)
             if hook is not None and not any(_defines(ancestor, hook) for ancestor in cls.lineage):
-                yield self.found(method, here, method=name, hook=hook)
+                renamed = replacement(method, here, hook)  # the span of a function is its name
+                yield self.found(method, here, renamed, method=name, hook=hook)
 
 
 def _defines(cls: ast.ClassDef, name: str) -> bool:

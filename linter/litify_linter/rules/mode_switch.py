@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import EVALUATION_HOOKS
 from litify_linter.reading.objects import is_stranger
@@ -20,6 +21,7 @@ class ModeSwitch(Rule):
     """
 
     code, name = "LIT301", "mode-switch"
+    fix = "safe"
     message = "`{call}` in `{hook}`: the Trainer switches modes; remove it"
     visits = (ast.Call,)
     hooks = EVALUATION_HOOKS | {"training_step"}
@@ -88,9 +90,20 @@ class ModeSwitch(Rule):
                 is_self = isinstance(target, ast.Name) and target.id == here.self_name
                 if not is_self and (_root(target) != here.self_name or is_stranger(target, here)):
                     return
-                if here.hook == "training_step" and (not here.automatic or (mode == "eval" and not is_self)):
-                    return  # a frozen submodule, such as a teacher, is rightly kept in eval mode
-                yield self.found(node, here, call=ast.unparse(node), hook=here.hook)
+                if here.hook == "training_step" and _is_wanted(mode, is_self, here):
+                    return
+                # To eval where it is eval already: without effect. A train() may be there for its effect.
+                off = mode == "eval" or bool(args and isinstance(args[0], ast.Constant) and not args[0].value)
+                edits = without_statement(node, here) if off and here.hook != "training_step" else None
+                yield self.found(node, here, edits, call=ast.unparse(node), hook=here.hook)
+
+
+def _is_wanted(mode: str, is_self: bool, here: Place) -> bool:
+    """Whether a training_step has reasons to switch: a frozen part kept in eval mode, or code of the file's own that
+    evaluates by hand and leaves the model in eval mode."""
+    if not here.automatic or (mode == "eval" and not is_self):
+        return True
+    return mode == "train" and "eval" in here.file.attributes_read
 
 
 def _root(node: ast.expr) -> str | None:

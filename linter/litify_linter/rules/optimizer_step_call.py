@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.reading.objects import is_optimizer
 from litify_linter.rule import Example, Finding, Rule
@@ -18,6 +19,8 @@ class OptimizerStepCall(Rule):
     """
 
     code, name = "LIT202", "optimizer-step-call"
+    fix = "unsafe"
+    severity = "error"
     message = "`{call}()` under automatic optimization: the Trainer steps; for steps of your own set `self.automatic_optimization = False`"
     visits = (ast.Call,)
     hooks = frozenset({"training_step", "on_train_batch_start", "on_train_batch_end"})
@@ -53,4 +56,4 @@ class OptimizerStepCall(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function, args=args):
                 if is_optimizer(target, here) or (len(args) == 1 and is_optimizer(args[0], here)):
-                    yield self.found(node, here, call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))

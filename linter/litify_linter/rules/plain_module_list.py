@@ -3,9 +3,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import MODULE
-from litify_linter.rule import Example, Finding, Rule
+from litify_linter.rule import Edit, Example, Finding, Rule
 
 # Layers that own parameters or buffers; a list of activations or losses does no harm.
 WITH_STATE = tuple(
@@ -24,6 +25,8 @@ class PlainModuleList(Rule):
     """
 
     code, name = "LIT805", "plain-module-list"
+    fix = "unsafe"
+    severity = "error"
     message = "`self.{attribute}` hides submodules in a plain {kind}; use `nn.{container}`"
     visits = (ast.ClassDef,)
     examples = (
@@ -102,7 +105,29 @@ class PlainModuleList(Rule):
             inside = [*_elements(value), *_appended(cls.node, attribute)]
             if any(_has_state(element, here) for element in inside):
                 container = "ModuleDict" if kind == "dict" else "ModuleList"
-                yield self.found(value, here, attribute=attribute, kind=kind, container=container)
+                wrapped = _wrapped(value, container, here)
+                yield self.found(value, here, wrapped, attribute=attribute, kind=kind, container=container)
+
+
+def _wrapped(value: ast.expr, container: str, here: Place) -> Edits | None:
+    """`[...]` -> `nn.ModuleList([...])`, with the name that the file has for torch.nn."""
+    if isinstance(value, ast.Tuple):
+        return None  # it may stand without parentheses
+    if isinstance(value, ast.Dict) and not all(
+        isinstance(key, ast.Constant) and isinstance(key.value, str) for key in value.keys
+    ):
+        return None
+    if isinstance(value, ast.DictComp):
+        return None
+    names = here.file.imports.names
+    found = next((name for name, qualified in names.items() if qualified == "torch.nn"), None)
+    if found is None and names.get("torch") == "torch":
+        found = "torch.nn"
+    if found is None:
+        return None
+    line, column, end_line, end = here.file.span(value)
+    before = Edit(line, column, line, column, f"{found}.{container}(")
+    return Edits((before, Edit(end_line, end, end_line, end, ")")))
 
 
 def _kind(value: ast.expr) -> str | None:

@@ -4,7 +4,8 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import DATAMODULE, MODULE
+from litify_linter.reading.lightning import DATAMODULE, HOOKS, MODULE
+from litify_linter.reading.scopes import Function
 from litify_linter.rule import Example, Finding, Rule
 
 
@@ -14,10 +15,11 @@ class PrepareDataState(Rule):
     Why: prepare_data runs in one process per machine only: it is for downloads. What it sets on `self` is missing in
     all other processes. `setup` runs in every one.
 
-    Ignore when: The attribute is only read in prepare_data itself.
+    Ignore when: One process is all there will ever be. What only prepare_data itself reads is never reported.
     """
 
     code, name = "LIT501", "prepare-data-state"
+    severity = "error"
     message = "`self.{attribute}` is set in prepare_data, which runs in one process only; set it in `setup`"
     visits = (ast.Assign, ast.AnnAssign, ast.AugAssign)
     hooks = frozenset({"prepare_data"})
@@ -32,6 +34,9 @@ class PrepareDataState(Rule):
             class Digits(LightningDataModule):
                 def prepare_data(self):
                     self.digits = MNIST("data", download=True)
+
+                def train_dataloader(self):
+                    return self.loader(self.digits)
             """,
             good="""
             from litify import LightningDataModule
@@ -53,7 +58,24 @@ class PrepareDataState(Rule):
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         for target in [part for t in targets if t is not None for part in ast.walk(t)]:
             match target:
-                case ast.Attribute(value=ast.Name(id=owner), attr=attribute, ctx=ast.Store()) if (
-                    owner == here.self_name
-                ):
+                case ast.Attribute(
+                    value=ast.Name(id=owner), attr=attribute, ctx=ast.Store()
+                ) if owner == here.self_name and _is_read_later(attribute, here):
                     yield self.found(target, here, attribute=attribute)
+
+
+def _is_read_later(attribute: str, here: Place) -> bool:
+    """Whether a hook other than prepare_data, or a method that one calls, reads `self.attribute`."""
+    assert here.lightning is not None
+    hooks = HOOKS - {"prepare_data"}
+    for ancestor in here.lightning.lineage:
+        for method in ancestor.body:
+            if not isinstance(method, Function):
+                continue
+            callers = here.lightning.reached_from.get(method.name, frozenset())
+            if method.name in hooks or callers & hooks:
+                for node in ast.walk(method):
+                    match node:
+                        case ast.Attribute(value=ast.Name(), attr=name, ctx=ast.Load()) if name == attribute:
+                            return True
+    return False

@@ -3,8 +3,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, replacement
 from litify_linter.reading.file import Place
-from litify_linter.reading.imports import dotted
 from litify_linter.reading.lightning import LOOP_HOOKS
 from litify_linter.rule import Example, Finding, Rule
 
@@ -20,6 +20,7 @@ class PrintCall(Rule):
     """
 
     code, name = "LIT601", "print-call"
+    fix = "safe"
     message = "`print` in `{hook}` prints in every process; use `self.log`, or `self.print`"
     visits = (ast.Call,)
     hooks = LOOP_HOOKS
@@ -58,14 +59,19 @@ class PrintCall(Rule):
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call of the built-in print that no test of the rank guards."""
         match node:
-            case ast.Call(func=ast.Name(id="print"), keywords=keywords):
+            case ast.Call(func=ast.Name(id="print"), keywords=keywords) as node:
                 to_file = any(keyword.arg == "file" for keyword in keywords)
-                if not to_file and not _on_one_rank(node, here):
-                    yield self.found(node, here, hook=here.hook)
+                if not to_file and not _seldom(node, here):
+                    yield self.found(node, here, _by_module(node, here), hook=here.hook)
 
 
-def _on_one_rank(node: ast.AST, here: Place) -> bool:
-    decorators = here.method.decorator_list if here.method is not None else []
-    if any((dotted(decorator) or "").endswith("rank_zero_only") for decorator in decorators):
-        return True
-    return here.guarded(node, {"is_global_zero", "global_rank", "local_rank", "rank"})
+def _by_module(call: ast.Call, here: Place) -> Edits | None:
+    """`print(...)` -> `self.print(...)`, which knows `sep` and `end` only."""
+    if any(keyword.arg not in {"sep", "end"} for keyword in call.keywords) or here.is_static:
+        return None
+    return replacement(call.func, here, f"{here.self_name}.print")
+
+
+def _seldom(node: ast.AST, here: Place) -> bool:
+    """In one process only, or every n-th batch only: someone wants to look."""
+    return here.on_one_rank(node) or here.guarded(node, set())

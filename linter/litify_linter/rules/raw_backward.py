@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, replacement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -17,6 +18,8 @@ class RawBackward(Rule):
     """
 
     code, name = "LIT204", "raw-backward"
+    fix = "safe"
+    severity = "warning"
     message = "`{call}()` under manual optimization: use `self.manual_backward({loss})`, which knows precision and strategy"
     visits = (ast.Call,)
     hooks = frozenset({"training_step"})
@@ -73,6 +76,23 @@ class RawBackward(Rule):
                 return
             case ast.Call(func=ast.Attribute(value=ast.Attribute(), attr="backward"), args=[_, *_]):
                 return  # self.hmm.backward(observations)
-            case ast.Call(func=ast.Attribute(value=target, attr="backward") as function):
+            case ast.Call(func=ast.Attribute(value=target, attr="backward") as function) as node:
                 if here.resolve(target) is None and ast.unparse(target) != "super()":
-                    yield self.found(node, here, call=ast.unparse(function), loss=ast.unparse(target))
+                    edits = _through_module(node, here)
+                    yield self.found(node, here, edits, call=ast.unparse(function), loss=ast.unparse(target))
+
+
+def _through_module(call: ast.Call, here: Place) -> Edits | None:
+    """`loss.backward(...)` -> `self.manual_backward(loss, ...)`."""
+    assert isinstance(call.func, ast.Attribute)
+    if any(isinstance(argument, ast.Starred) for argument in call.args):
+        return None
+    arguments = [call.func.value, *call.args]
+    words = [here.file.source(a) for a in arguments]
+    words += [
+        f"{k.arg}={here.file.source(k.value)}" if k.arg else f"**{here.file.source(k.value)}"
+        for k in call.keywords
+    ]
+    if any("\n" in word for word in words):
+        return None
+    return replacement(call, here, f"{here.self_name}.manual_backward({', '.join(words)})")

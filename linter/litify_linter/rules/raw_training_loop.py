@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
 from litify_linter.reading.training_loops import training_loops
 from litify_linter.rule import Example, Finding, Rule
+
+_BACKWARD = re.compile(r"\.\s*backward\b")
+_UPDATE = re.compile(r"\.\s*(?:step|grad)\b")
 
 
 class RawTrainingLoop(Rule):
@@ -98,6 +102,11 @@ class RawTrainingLoop(Rule):
             """,
         ),
     )
+
+    @classmethod
+    def wants(cls, text: str) -> bool:
+        """Most files that speak of backward define or test it: without an update beside it there is no loop."""
+        return _BACKWARD.search(text) is not None and _UPDATE.search(text) is not None
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """One finding per loop, at its header."""

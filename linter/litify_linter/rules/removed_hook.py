@@ -52,6 +52,7 @@ class RemovedHook(Rule):
     """
 
     code, name = "LIT804", "removed-hook"
+    severity = "error"
     message = "`{hook}` was removed in Lightning 2.0; use `{successor}`"
     visits = (ast.ClassDef,)
     examples = (

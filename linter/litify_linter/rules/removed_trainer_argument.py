@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, replacement
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -45,7 +46,38 @@ REMOVED = {
     "val_percent_check": "limit_val_batches=...",
     "test_percent_check": "limit_test_batches=...",
     "overfit_pct": "overfit_batches=...",
+    "max_nb_epochs": "max_epochs=...",
+    "min_nb_epochs": "min_epochs=...",
+    "nb_gpu_nodes": "num_nodes=...",
+    "nb_sanity_val_steps": "num_sanity_val_steps=...",
+    "gradient_clip": "gradient_clip_val=...",
+    "print_nan_grads": "detect_anomaly=True",
 }
+
+
+# Those of which the successor takes the same value.
+RENAMED = {
+    argument: REMOVED[argument].removesuffix("=...")
+    for argument in (
+        "distributed_backend",
+        "checkpoint_callback",
+        "default_save_path",
+        "show_progress_bar",
+        "row_log_interval",
+        "terminate_on_nan",
+        "replace_sampler_ddp",
+        "train_percent_check",
+        "val_percent_check",
+        "test_percent_check",
+        "overfit_pct",
+        "max_nb_epochs",
+        "min_nb_epochs",
+        "nb_gpu_nodes",
+        "nb_sanity_val_steps",
+        "gradient_clip",
+    )
+}
+RENAMED["terminate_on_nan"] = "detect_anomaly"
 
 
 class RemovedTrainerArgument(Rule):
@@ -58,6 +90,8 @@ class RemovedTrainerArgument(Rule):
     """
 
     code, name = "LIT902", "removed-trainer-argument"
+    fix = "safe"
+    severity = "error"
     message = "`Trainer({argument}=...)` was removed in Lightning 2.0; use {successor}"
     visits = (ast.Call,)
     examples = (
@@ -97,4 +131,23 @@ class RemovedTrainerArgument(Rule):
                 if keyword.arg in REMOVED:
                     successor = REMOVED[keyword.arg]
                     text = f"`{successor}`" if "=" in successor else successor
-                    yield self.found(keyword, here, argument=keyword.arg, successor=text)
+                    edits = _renamed(node, keyword, here)
+                    yield self.found(keyword, here, edits, argument=keyword.arg, successor=text)
+
+
+def _renamed(call: ast.Call, keyword: ast.keyword, here: Place) -> Edits | None:
+    """`row_log_interval=10` -> `log_every_n_steps=10`; `gpus=2` -> `accelerator="gpu", devices=2`."""
+    others = {k.arg for k in call.keywords}
+    value = here.file.source(keyword.value)
+    if "\n" in value:
+        return None
+    match keyword:
+        case ast.keyword(arg="gpus", value=ast.Constant(value=int(number))) if not others & {
+            "accelerator",
+            "devices",
+        }:
+            where = f'accelerator="gpu", devices={value}' if number else 'accelerator="cpu"'
+            return replacement(keyword, here, where) if not isinstance(number, bool) else None
+        case ast.keyword(arg=str(name)) if name in RENAMED and RENAMED[name] not in others:
+            return replacement(keyword, here, f"{RENAMED[name]}={value}")
+    return None

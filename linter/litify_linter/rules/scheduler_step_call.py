@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import LOOP_HOOKS
 from litify_linter.reading.objects import values_of
@@ -19,6 +20,8 @@ class SchedulerStepCall(Rule):
     """
 
     code, name = "LIT206", "scheduler-step-call"
+    fix = "unsafe"
+    severity = "error"
     message = "`{call}()` under automatic optimization: the Trainer steps schedulers that configure_optimizers returns"
     visits = (ast.Call,)
     hooks = LOOP_HOOKS
@@ -57,7 +60,7 @@ class SchedulerStepCall(Rule):
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function):
                 values = [target, *(values_of(target.id, here) if isinstance(target, ast.Name) else [])]
                 if any(_gives_schedulers(value) for value in values):
-                    yield self.found(node, here, call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
 
 
 def _gives_schedulers(node: ast.expr) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import DATAMODULE, MODULE
 from litify_linter.rule import Example, Finding, Rule
@@ -18,6 +19,7 @@ class ShuffledEvaluation(Rule):
     """
 
     code, name = "LIT503", "shuffled-evaluation"
+    fix = "unsafe"
     message = "`shuffle=True` in `{hook}`: evaluate in a fixed order"
     visits = (ast.Call,)
     hooks = frozenset({"val_dataloader", "test_dataloader", "predict_dataloader"})
@@ -53,5 +55,6 @@ class ShuffledEvaluation(Rule):
         if isinstance(node, ast.Call):
             for keyword in node.keywords:
                 match keyword:
-                    case ast.keyword(arg="shuffle", value=ast.Constant(value=True)):
-                        yield self.found(keyword, here, hook=here.hook)
+                    case ast.keyword(arg="shuffle", value=ast.Constant(value=True) as value):
+                        edits = replacement(value, here, "False")
+                        yield self.found(keyword, here, edits, hook=here.hook)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, last_in_body
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import MODULE
 from litify_linter.reading.scopes import Function, walk_scope
@@ -19,6 +20,8 @@ class StepWithoutLoss(Rule):
     """
 
     code, name = "LIT802", "step-without-loss"
+    fix = "unsafe"
+    severity = "error"
     message = "`training_step` returns no loss, so nothing is trained; return it, or set `self.automatic_optimization = False`"
     visits = (ast.ClassDef,)
     examples = (
@@ -73,7 +76,17 @@ class StepWithoutLoss(Rule):
         if optimizers is not None and not _gives_value(optimizers) and not _is_stub(optimizers.body):
             return  # a module without optimizers trains nothing on purpose
         if not _gives_value(step):
-            yield self.found(step, here)
+            yield self.found(step, here, _returned(step, here))
+
+
+def _returned(step: Function, here: Place) -> Edits | None:
+    """`return loss` at the end, where the body itself has assigned to `loss`."""
+    for statement in step.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id="loss")]):
+                has_return = any(isinstance(node, ast.Return) for node in walk_scope(step.body))
+                return None if has_return else last_in_body(step.body, here, "return loss")
+    return None
 
 
 def _gives_value(function: Function) -> bool:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import Edits, replacement
 from litify_linter.reading.file import Place
+from litify_linter.reading.scopes import Function
 from litify_linter.rule import Example, Finding, Rule
 
 
@@ -17,6 +19,8 @@ class UnreturnedScheduler(Rule):
     """
 
     code, name = "LIT207", "unreturned-scheduler"
+    fix = "unsafe"
+    severity = "error"
     message = "`{scheduler}` is built but not returned, so it never steps; return it beside the optimizer"
     visits = (ast.ClassDef,)
     examples = (
@@ -57,9 +61,18 @@ class UnreturnedScheduler(Rule):
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call() as call) if name not in read:
                     if _is_scheduler(call, here):
-                        yield self.found(call, here, scheduler=name)
+                        yield self.found(call, here, _returned(name, method, here), scheduler=name)
                 case ast.Expr(value=ast.Call() as call) if _is_scheduler(call, here):
                     yield self.found(call, here, scheduler=ast.unparse(call.func))
+
+
+def _returned(scheduler: str, method: Function, here: Place) -> Edits | None:
+    """`return optimizer` -> `return [optimizer], [scheduler]`, where that is the only return and the last statement."""
+    returns = [node for node in ast.walk(method) if isinstance(node, ast.Return)]
+    match returns:
+        case [ast.Return(value=ast.Name(id=name) as value)] if returns[0] is method.body[-1]:
+            return replacement(value, here, f"[{name}], [{scheduler}]")
+    return None
 
 
 def _is_scheduler(call: ast.Call, here: Place) -> bool:

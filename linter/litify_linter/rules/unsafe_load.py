@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import with_argument
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
@@ -18,6 +19,7 @@ class UnsafeLoad(Rule):
     """
 
     code, name = "LIT701", "unsafe-load"
+    fix = "unsafe"
     message = "`torch.load` without `weights_only=`: say `weights_only=True`"
     visits = (ast.Call,)
     examples = (
@@ -53,4 +55,4 @@ class UnsafeLoad(Rule):
         if any(k.arg in {"weights_only", None} for k in node.keywords):
             return
         if here.resolve(node.func) in {"torch.load", "torch.serialization.load"}:
-            yield self.found(node, here)
+            yield self.found(node, here, with_argument(node, here, "weights_only=True"))

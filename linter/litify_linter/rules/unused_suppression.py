@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
-from litify_linter.rule import Example, Finding, Rule
+from litify_linter.rule import Example, Finding, Fix, Rule
 
 
 class UnusedSuppression(Rule):
@@ -18,6 +18,7 @@ class UnusedSuppression(Rule):
 
     code, name = "LIT001", "unused-suppression"
     message = "Unused suppression: {code} finds nothing here; remove it"
+    fix = "safe"
     visits = ()
     words = ()
     examples = (
@@ -40,6 +41,6 @@ class UnusedSuppression(Rule):
         return ()
 
     @classmethod
-    def for_comment(cls, line: int, column: int, code: str) -> Finding:
+    def for_comment(cls, line: int, column: int, code: str, fix: Fix) -> Finding:
         """The finding for a code in the comment at this place."""
-        return Finding(cls.code, cls.name, cls.message.format(code=code), line, column, line, column + 1)
+        return Finding(cls.code, cls.name, cls.message.format(code=code), line, column, line, column + 1, fix)

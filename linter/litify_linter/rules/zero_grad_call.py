@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
+from litify_linter.edits import without_statement
 from litify_linter.reading.file import Place
 from litify_linter.reading.objects import is_stranger
 from litify_linter.rule import Example, Finding, Rule
@@ -18,6 +19,7 @@ class ZeroGradCall(Rule):
     """
 
     code, name = "LIT203", "zero-grad-call"
+    fix = "safe"
     message = "`{call}()` under automatic optimization: the Trainer zeroes gradients; remove it"
     visits = (ast.Call,)
     hooks = frozenset({"training_step", "on_train_batch_start", "on_train_batch_end"})
@@ -55,4 +57,4 @@ class ZeroGradCall(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="zero_grad") as function):
                 if not is_stranger(target, here):
-                    yield self.found(node, here, call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))

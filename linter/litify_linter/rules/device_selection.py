@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from litify_linter.reading.file import Place
+from litify_linter.rule import Example, Finding, Rule
+
+
+class DeviceSelection(Rule):
+    """A device chosen by hand in a file that uses Lightning: `torch.cuda.set_device`, `CUDA_VISIBLE_DEVICES` set in the script.
+
+    Why: The Trainer gives each process its device. Chosen in the script, it takes an edit to run anywhere else, and after the
+    first use of CUDA the environment variable has no effect at all.
+
+    Ignore when: The script sets up other processes than those of the Trainer. Strategies of one's own are never reported.
+    """
+
+    code, name = "LIT105", "device-selection"
+    message = "`{what}` chooses devices in the code; use `Trainer(devices=[...])`, or set it where the script is started"
+    visits = (ast.Call, ast.Assign)
+    examples = (
+        Example(
+            bad="""
+            import os
+
+            from litify import Trainer
+
+            os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+            trainer = Trainer(max_epochs=3)
+            """,
+            good="""
+            import os
+
+            from litify import Trainer
+
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+            trainer = Trainer(max_epochs=3, devices=[1])
+            print(os.environ["CUDA_VISIBLE_DEVICES"])
+            """,
+        ),
+        Example(
+            bad="""
+            import torch
+            from lightning import LightningModule
+
+
+            class Lit(LightningModule):
+                def on_fit_start(self):
+                    torch.cuda.set_device(self.local_rank)
+            """,
+            good="""
+            from lightning import LightningModule
+
+
+            class Lit(LightningModule):
+                def on_fit_start(self):
+                    self.print(self.device)
+            """,
+        ),
+    )
+
+    def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
+        """A call of set_device, or an assignment to the environment variable."""
+        if here.in_strategy:
+            return
+        match node:
+            case ast.Call(func=function) if here.resolve(function) == "torch.cuda.set_device":
+                yield self.found(node, here, what="torch.cuda.set_device")
+            case ast.Assign(
+                targets=[
+                    ast.Subscript(value=holder, slice=ast.Constant(value="CUDA_VISIBLE_DEVICES" as name))
+                ]
+            ) if (here.resolve(holder) == "os.environ"):
+                yield self.found(node, here, what=name)
