@@ -66,5 +66,18 @@ def after_loop(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
             inner: list[ast.stmt] = []
             for name in ("body", "orelse", "finalbody"):
                 inner += after_loop(getattr(statement, name, []), outer)
+            if isinstance(statement, ast.For | ast.While):  # the next round
+                inner += [*statement.body, *statement.orelse]
             return inner + list(getattr(statement, "finalbody", [])) + body[at + 1 :]
     return []
+
+
+def around_loop(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
+    """Statements that surely run once, if the loop does: of the entry's body, and of the blocks around the loop."""
+    found: list[ast.stmt] = []
+    for statement in body:
+        found.append(statement)
+        holds = statement is not outer and any(n is outer for n in ast.walk(statement))
+        if holds and isinstance(statement, ast.If | ast.With | ast.Try):
+            found += around_loop(statement.body, outer)
+    return found

@@ -1,8 +1,8 @@
-"""A script's whole way: read, regions, plan, idioms, lifetimes, emit, finish, report."""
+"""A script's whole way: read, lowering, regions, plan, idioms, lifetimes, emit, finish, report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from litify_converter.emit import Emitter
@@ -10,8 +10,10 @@ from litify_converter.finish import finish
 from litify_converter.improve import improve
 from litify_converter.ir import Nest, Plan, item_lines
 from litify_converter.lifetimes import find_homes
+from litify_converter.lowering import lower
 from litify_converter.plan import general_plan, leave_loops
 from litify_converter.read import Script, read
+from litify_converter.refusals import Refusal
 from litify_converter.regions import find_nest
 
 
@@ -50,6 +52,18 @@ def convert(path: Path, target: str = "litify", style: str = "auto") -> Conversi
 
 def convert_script(script: Script, target: str = "litify", style: str = "auto") -> Conversion:
     """Convert a script that has been read; see `convert`."""
+    plain = lower(script)
+    try:
+        conversion = _convert_lowered(plain, target, style)
+    except Refusal as refusal:
+        refusal.line = plain.original_line(refusal.line)
+        raise
+    notes = [replace(n, line=plain.original_line(n.line) or 0) for n in conversion.plan.notes]
+    conversion.plan.notes = [*plain.notes, *notes]
+    return conversion
+
+
+def _convert_lowered(script: Script, target: str, style: str) -> Conversion:
     nest = find_nest(script)
     plan = general_plan(script, nest)
     if style == "auto":

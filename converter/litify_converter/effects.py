@@ -14,11 +14,12 @@ from litify_linter.reading.scopes import Function, free, walk_scope
 # Functions that draw from a global random generator.
 RANDOM = (
     "torch.rand", "torch.normal", "torch.bernoulli", "torch.multinomial", "torch.poisson", "torch.utils.data.random_split",
-    "torch.nn.init.", "numpy.random.", "random.", "torch.manual_seed", "torch.seed", "sklearn.model_selection.",
+    "torch.nn.init.", "numpy.random.", "random.", "torch.manual_seed", "torch.cuda.manual_seed", "torch.seed",
+    "sklearn.model_selection.",
 )  # fmt: skip
 RANDOM_METHODS = {
     "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "bernoulli", "multinomial", "shuffle", "sample",
-    "rsample", "permutation", "randint", "randn", "rand", "choice", "manual_seed", "seed",
+    "rsample", "permutation", "randint", "randn", "rand", "choice", "seed",
 }  # fmt: skip
 # What changes with an optimizer step, or changes it.
 TRAINED = (Role.MODEL, Role.OPTIMIZER, Role.SCHEDULER, Role.SCALER)

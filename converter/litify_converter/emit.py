@@ -6,30 +6,35 @@ import ast
 
 import libcst as cst
 
-from litify_converter.blocks import after_loop
+from litify_converter.blocks import after_loop, around_loop
 from litify_converter.idioms.setup import is_guard
-from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope
+from litify_converter.ir import TRAINER, Bind, Hook, Item, Moved, New, Plan, Scope
 from litify_converter.lifetimes import Home, Homes, find_homes
 from litify_converter.options import options, signature
 from litify_converter.pieces import (
     Statements,
     class_statement,
     comments_of,
+    footer_comments,
+    header_comments,
     is_docstring,
     is_import,
+    loop_comments,
     main_function,
     opened_guard,
     rewritten,
     statements,
     with_comments,
     without_blank_lines,
+    without_trainer,
 )
 from litify_converter.read import CstStatement, Script
+from litify_converter.refusals import Distributed
 from litify_converter.rewrite import Rewriter
 from litify_converter.spelling import Spelling
 from litify_converter.variables import is_redundant, usage
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, exposed
+from litify_linter.reading.scopes import Function, bound, exposed, read
 
 
 class Emitter:
@@ -43,6 +48,7 @@ class Emitter:
         self.variables = homes.variables
         self.spelling = Spelling(script, plan, homes)
         self.data = self._data_emitter()
+        self.early: ast.stmt | None = None  # the statement before which the Trainer is made
         self.inner_edits: dict[int, Statements] = {id(script.cst_of[s]): [] for s in plan.dropped} | {
             id(script.cst_of[s]): statements(text) for s, text in plan.replaced.items()
         }
@@ -67,8 +73,9 @@ class Emitter:
         edits: dict[int, Statements] = {id(self.script.cst_of[s]): [] for s in self.plan.moved_setup}
         edits |= {id(self.script.cst_of[f]): [] for f in self.plan.absorbed}
         edits |= self.inner_edits
+        self.early = self._early_use_of_trainer()
         loop = self.script.cst_of[self.plan.nest.outer]
-        edits[id(loop)] = with_comments(self._entry_statements(), loop.leading_lines)
+        edits[id(loop)] = with_comments(self._entry_statements(), loop_comments(loop))
         edits |= self._instance_edits()
         first = self._first_use()
         body: Statements = []
@@ -118,8 +125,40 @@ class Emitter:
             in_hook=False,
             interrupted=self._interrupt_handlers(),
             own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
+            insertions=self._insertions(),
         )
         return rewritten(node, rewriter)
+
+    def _insertions(self) -> dict[int, Statements]:
+        if self.early is None:
+            return {}
+        return {id(self.script.cst_of[self.early]): statements(self._trainer_text())}
+
+    def _early_use_of_trainer(self) -> ast.stmt | None:
+        """The first statement of the set-up that asks the Trainer something, so that it is made before.
+
+        Raises:
+            Distributed: the Trainer's arguments are not known by then.
+        """
+        plan, entry = self.plan, self.plan.nest.entry
+        outer = plan.nest.outer
+        top = [s for s in around_loop(entry.body, outer) if s.lineno < outer.lineno]
+        stays = [
+            s
+            for s in top
+            if s not in plan.moved_setup and s not in plan.dropped and not isinstance(s, Function)
+        ]
+        holding = [s for s in stays if any(n is outer for n in ast.walk(s))]
+        first = next((s for s in stays if s not in holding and TRAINER in read(s)), None)
+        if first is None:
+            return None
+        late = {n for s in stays[stays.index(first) :] if s not in holding for n in bound([s])}
+        wanted = {n for _, value in plan.trainer.values() for n in read(value)} & late
+        if wanted:
+            raise Distributed(
+                f"the Trainer is asked for its rank before `{min(wanted)}`, which it needs, is known", first
+            )
+        return first
 
     def _interrupt_handlers(self) -> frozenset[int]:
         """The `except KeyboardInterrupt` handlers around the loop."""
@@ -165,11 +204,8 @@ class Emitter:
         lines = [] if made_before else [self._instance_text()]
         if self.data is not None:
             lines.append(f"{plan.data_name} = {plan.data_class}({self.data.arguments()})")
-        arguments = [f"{k}={self.spelling.entry_text(*v)}" for k, v in plan.trainer.items()]
-        arguments += [f"{k}={v}" for k, v in plan.trainer_text.items()]
-        lines.append(
-            f"{self.spelling.trainer} = {self.spelling.runtime_name('Trainer')}({', '.join(arguments)})"
-        )
+        if self.early is None:
+            lines.append(self._trainer_text())
         lines.append(
             f"{self.spelling.trainer}.fit({', '.join([self.spelling.instance, *self._data_arguments()])})"
         )
@@ -179,6 +215,11 @@ class Emitter:
             if not self.spelling.is_inside(variable):
                 lines.append(f"{variable.name} = {self.spelling.instance}.{attribute}")
         return statements("\n".join(lines))
+
+    def _trainer_text(self) -> str:
+        arguments = [f"{k}={self.spelling.entry_text(*v)}" for k, v in self.plan.trainer.items()]
+        arguments += [f"{k}={v}" for k, v in self.plan.trainer_text.items()]
+        return f"{self.spelling.trainer} = {self.spelling.runtime_name('Trainer')}({', '.join(arguments)})"
 
     def _epoch_after(self) -> list[str]:
         """Code after training that reads the number of the last epoch."""
@@ -271,9 +312,10 @@ class Emitter:
     def _hook(self, hook: Hook) -> cst.FunctionDef | None:
         """A method of the result; None where nothing is left of it."""
         body: Statements = statements("\n".join(self._prologue(hook) + hook.first))
+        own: Statements = []
         for item in hook.items:
-            body += self._item(item, hook)
-        body += statements("\n".join(hook.last))
+            own += self._item(item, hook)
+        body += with_comments(own, self._comments_before(hook)) + statements("\n".join(hook.last))
         if not body and hook.name != "training_step":
             return None
         parameters = ", ".join(["self", *hook.parameters])
@@ -281,8 +323,23 @@ class Emitter:
         function = statements(f"def {hook.name}({parameters}):\n    pass\n")[0]
         assert isinstance(function, cst.FunctionDef)
         return function.with_changes(
-            body=cst.IndentedBlock(body or statements("pass")), leading_lines=[cst.EmptyLine(indent=False)]
+            body=cst.IndentedBlock(body or statements("pass"), footer=self._comments_behind(hook)),
+            leading_lines=[cst.EmptyLine(indent=False)],
         )
+
+    def _comments_before(self, hook: Hook) -> list[cst.EmptyLine]:
+        """Comments on the batch loop, which training_step stands for."""
+        loop = self.plan.nest.batches.statement
+        if hook.name != "training_step" or loop is None or loop is self.plan.nest.outer:
+            return []
+        return header_comments(self.script.cst_of[loop])
+
+    def _comments_behind(self, hook: Hook) -> list[cst.EmptyLine]:
+        """Comments behind the last statement of a loop's body, which the hook took over."""
+        nest = self.plan.nest
+        loops = {"training_step": nest.batches.statement, "on_train_epoch_end": nest.epochs.statement}
+        loop = loops.get(hook.name)
+        return footer_comments(self.script.cst_of[loop]) if loop is not None else []
 
     def _prologue(self, hook: Hook) -> list[str]:
         """Locals that a hook takes from the Trainer before it starts: epoch, optimizers, schedulers, globals."""
@@ -371,7 +428,7 @@ class Emitter:
             field_text,
             self.inner_edits,
             in_hook=not self.plan.of_data,
-            batch_names=self.spelling.batch_names,
+            batch_names=self.spelling.batch_names if hook.name.endswith("_step") else frozenset(),
             of_data=self.plan.of_data and hook.name != "prepare_data",
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
         )
@@ -391,11 +448,13 @@ class Emitter:
             and "itertools" not in self.script.imports.names
         ):
             line = [*statements("import itertools"), *line]
+        if TRAINER in module.code and "os" not in self.script.imports.names:
+            line = [*statements("import os"), *line]
         body = list(module.body)
         at = 1 if body and is_docstring(body[0]) else 0
         while at < len(body) and is_import(body[at]):
             at += 1
-        return module.with_changes(body=[*body[:at], *line, *body[at:]]).code
+        return without_trainer(module.with_changes(body=[*body[:at], *line, *body[at:]]).code)
 
 
 def code_parts(item: Item) -> list[tuple[Scope, list[ast.AST]]]:

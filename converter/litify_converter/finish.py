@@ -25,7 +25,7 @@ def finish(text: str, script: Script) -> str:
         SelfCheckFailed: the result does not parse or reads a name that nothing defines.
     """
     try:
-        tree = ast.parse(text)
+        ast.parse(text)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the script's own affair
             compile(text, "result", "exec", dont_inherit=True)
@@ -33,7 +33,9 @@ def finish(text: str, script: Script) -> str:
         raise SelfCheckFailed(
             f"the result does not parse: {error.msg} (line {error.lineno} of the result)"
         ) from None
-    text = _without_imports(text, _no_longer_used(script.tree, tree))
+    raw = (script.original or script).tree
+    text = _without_functions(text, raw)
+    text = _without_imports(text, _no_longer_used(raw, ast.parse(text)))
     check_names(ast.parse(text), script)
     return black.format_str(text, mode=_mode(script.path))
 
@@ -76,6 +78,29 @@ def _exported(tree: ast.Module) -> set[str]:
 def _no_longer_used(before: ast.Module, after: ast.Module) -> set[str]:
     """Imported names that the script used and the result does not."""
     return (_imported(after) & _used(before)) - _used(after)
+
+
+def _without_functions(text: str, raw: ast.Module) -> str:
+    """The result without functions that only removed code called."""
+    called = _used(raw)
+    while True:
+        tree = ast.parse(text)
+        gone = [
+            f.name
+            for f in tree.body
+            if isinstance(f, Function) and f.name in called and f.name not in _used_outside(tree, f)
+        ]
+        if not gone:
+            return text
+        module = cst.parse_module(text)
+        body = [s for s in module.body if not (isinstance(s, cst.FunctionDef) and s.name.value in gone)]
+        text = module.with_changes(body=body).code
+
+
+def _used_outside(tree: ast.Module, function: Function) -> set[str]:
+    """Names that anything but the function itself uses."""
+    others = ast.Module([s for s in tree.body if s is not function], [])
+    return _used(others)
 
 
 def _without_imports(text: str, names: set[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from litify_linter.reading.scopes import Function
 
 Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
+TRAINER = "TRAINER__"  # stands for the Trainer in lowered scripts, until it is known where the code goes
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +113,7 @@ class Nest:
     end: tuple[Item, ...]  # from the last batch to the end of the epoch
     calls: tuple[Call, ...]  # functions written out, outermost first
     bars: frozenset[str] = frozenset()  # names of progress bars
+    repeated: bool = False  # whether all of it runs more than once: for each fold, or by several calls
 
     def __str__(self) -> str:
         lines = [f"entry {scope_name(self.entry)}, line {self.outer.lineno}"]

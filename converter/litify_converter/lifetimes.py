@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from litify_converter.blocks import after_loop, shallow, statements_of
-from litify_converter.ir import Plan, Scope, Variable
+from litify_converter.ir import Moved, Plan, Scope, Variable
 from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
 from litify_converter.refusals import SharedName
@@ -92,8 +92,8 @@ class _HomeFinder:
         training = {n: u for n, u in self.usages.items() if n not in DEFINING}
         self.bound_in_hooks = {v for u in training.values() for v in u.bound}
         self.flowing = {v for u in training.values() for v in u.exposed}
-        self.after = self._read_after()
         self.outside = self._read_outside()
+        self.after = self._read_after()
         self.set_up = self._bound_before()
         self.loaders = {} if self.plan.of_data else trainer_texts(self.script, self.plan, self.variables)
         self.gone = self._gone()
@@ -134,7 +134,9 @@ class _HomeFinder:
         if variable == Variable(nest.epochs.scope, nest.epochs.target or ""):
             return Home.GLOBAL if variable in self.outside and self._is_global(variable) else Home.EPOCH
         if role is Role.OPTIMIZER and variable in self.bound_in_hooks and variable in self.plan.optimizers:
-            raise SharedName(f"the optimizer `{variable.name}` is made anew in the loop", nest.outer)
+            raise SharedName(
+                f"the optimizer `{variable.name}` is made anew in the loop", self._binding(variable)
+            )
         if variable not in self.bound_in_hooks and variable in self.loaders:
             return Home.LOADER
         if variable not in self.bound_in_hooks:
@@ -145,6 +147,16 @@ class _HomeFinder:
             self._check_walrus(variable)
             return Home.ATTRIBUTE
         return Home.LOCAL
+
+    def _binding(self, variable: Variable) -> ast.AST:
+        """The statement in the loop that binds a variable."""
+        moved = [i for h in self.plan.hooks.values() for i in h.items if isinstance(i, Moved)]
+        for item in moved:
+            for statement in statements_of([item.statement]):
+                names = bound(shallow(statement))
+                if any(self.variables.of(n, item.scope) == variable for n in names):
+                    return statement
+        return self.nest.outer
 
     def _check_walrus(self, variable: Variable) -> None:
         """`:=` can bind a name only, not an attribute."""
@@ -280,7 +292,30 @@ class _HomeFinder:
         """Variables that what follows the loop reads before it binds them anew."""
         entry = self.nest.entry
         after = [s for s in after_loop(entry.body, self.nest.outer) if s not in self.plan.dropped]
-        return {v for n in exposed(after) if (v := self.variables.of(n, entry)) is not None}
+        found = {v for n in exposed(after) if (v := self.variables.of(n, entry)) is not None}
+        return found | self._read_again() if self.nest.repeated else found
+
+    def _read_again(self) -> set[Variable]:
+        """Globals that functions change in training, and that it finds changed when it runs the next time.
+
+        What the entry itself changes shows in what it reads after the loop.
+
+        Raises:
+            SharedName: the entry is a function that does not set the global itself.
+        """
+        entry = self.nest.entry
+        shared = {
+            v
+            for hook in self.plan.hooks.values()
+            for item in hook.items
+            if isinstance(item, Moved) and item.scope is not self.script.tree
+            for v in self.variables.bound(item)
+            if isinstance(v.scope, ast.Module) and v in self.flowing
+        }
+        for variable in sorted(shared, key=lambda v: v.name):
+            if isinstance(entry, Function) and variable not in self.outside:
+                raise SharedName(f"`{variable.name}` goes on from one training to the next", self.nest.outer)
+        return set() if isinstance(entry, Function) else shared
 
     def _read_outside(self) -> set[Variable]:
         """Variables that functions which stay outside of the hooks read or write."""

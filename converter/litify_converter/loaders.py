@@ -17,6 +17,8 @@ TRAIN, VALIDATION = "self.trainer.train_dataloader", "self.trainer.val_dataloade
 def trainer_texts(script: Script, plan: Plan, variables: Variables) -> dict[Variable, str]:
     """Loaders that the Trainer is given and their data sets -> how a hook of the LightningModule reads them."""
     found: dict[Variable, str] = {}
+    if "train_dataloader" in plan.hooks and len(plan.hooks["train_dataloader"].items) > 1:
+        return found  # it runs before the Trainer has any loader
     sources = [(plan.nest.batches.scope, plan.nest.batches.source, TRAIN)]
     if plan.val_source is not None:
         sources.append((*plan.val_source, VALIDATION))

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 import libcst as cst
 
+from litify_converter.ir import TRAINER
 from litify_converter.read import CstStatement
 from litify_converter.rewrite import Rewriter
 
 Statements = list[cst.BaseStatement]
+# What the environment says of a process, for code that stands where no Trainer is at hand.
+ENVIRONMENT = {
+    "is_global_zero": '(int(os.environ.get("RANK", 0)) == 0)',
+    "global_rank": 'int(os.environ.get("RANK", 0))',
+    "local_rank": 'int(os.environ.get("LOCAL_RANK", 0))',
+    "world_size": 'int(os.environ.get("WORLD_SIZE", 1))',
+}
 
 
 def statements(text: str) -> Statements:
@@ -65,6 +73,28 @@ def comments_of(node: CstStatement) -> list[cst.EmptyLine]:
     return lines
 
 
+def header_comments(node: CstStatement) -> list[cst.EmptyLine]:
+    """The comment lines before a loop, and the comment behind its colon, as lines of their own."""
+    lines = [line for line in node.leading_lines if line.comment is not None]
+    body = getattr(node, "body", None)
+    if isinstance(body, cst.IndentedBlock) and body.header.comment is not None:
+        lines.append(cst.EmptyLine(comment=body.header.comment))
+    return lines
+
+
+def loop_comments(node: CstStatement) -> list[cst.EmptyLine]:
+    """The lines before a loop as they are, and the comment behind its colon as one more."""
+    behind = header_comments(node)[len([li for li in node.leading_lines if li.comment is not None]) :]
+    return [*node.leading_lines, *behind]
+
+
+def footer_comments(node: CstStatement) -> list[cst.EmptyLine]:
+    """The comment lines behind the last statement of a block."""
+    body = getattr(node, "body", None)
+    lines = body.footer if isinstance(body, cst.IndentedBlock) else []
+    return [line for line in lines if line.comment is not None]
+
+
 def without_blank_lines(statement: cst.BaseStatement) -> cst.BaseStatement:
     """The first statement of a block: its comments stay, blank lines before it go."""
     if isinstance(statement, CstStatement):
@@ -84,3 +114,10 @@ def is_docstring(statement: cst.CSTNode) -> bool:
     return isinstance(statement, cst.SimpleStatementLine) and any(
         isinstance(s, cst.Expr) and isinstance(s.value, cst.SimpleString) for s in statement.body
     )
+
+
+def without_trainer(text: str) -> str:
+    """Fields of the Trainer in functions that stay outside of the hooks are read from the environment."""
+    for field, value in ENVIRONMENT.items():
+        text = text.replace(f"{TRAINER}.{field}", value)
+    return text

@@ -22,7 +22,7 @@ from litify_converter.ir import (
     Variable,
 )
 from litify_converter.read import Script
-from litify_converter.refusals import ControlFlow, LoopShape, RandomOrder
+from litify_converter.refusals import ControlFlow, LoopShape
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Variables, edited
 from litify_linter.reading.roles import Role
@@ -50,15 +50,27 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
     plan.absorbed = [call.function for call in nest.calls]
     _drop_bars(plan)
-    _check_random_order(script, plan)
     plan.hooks["configure_optimizers"] = configure_optimizers(plan)
     plan.trainer |= _epochs(nest)
+    _trainer_arguments(script, plan)
     if fresh is not None:  # each epoch makes its batches anew, as the script does
         plan.hooks["train_dataloader"] = Hook(
             "train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")]
         )
         plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
+    _draw_before_batches(script, plan)
     return plan
+
+
+def _trainer_arguments(script: Script, plan: Plan) -> None:
+    """What lowering found: an option is read in the entry, where it is known there."""
+    known = Variables(script, ())
+    for name, text in script.trainer.items():
+        value = ast.parse(text, mode="eval").body
+        if isinstance(value, ast.Constant):
+            plan.trainer_text[name] = text
+        elif all(known.raw(n, plan.nest.entry) is not None for n in read(value)):
+            plan.trainer[name] = (plan.nest.entry, value)
 
 
 def class_name(script: Script) -> str:
@@ -94,13 +106,14 @@ def _owner(script: Script, nest: Nest) -> Owner | None:
     if node is None or not isinstance(entry, Function) or not entry.args.args:
         return None
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
+    is_network = script.roles.class_role(node.name) is Role.MODEL  # its parts are registered with it
     made = {n: script.roles.of(ast.parse(f"self.{n}", mode="eval").body, entry) for n in _attributes(node)}
     return Owner(
         node,
         attribute_name(words),
         Variable(entry, entry.args.args[0].arg),
         tuple(n for n, role in made.items() if role is Role.OPTIMIZER),
-        tuple(n for n, role in made.items() if role in (Role.MODEL, Role.CRITERION)),
+        tuple(n for n, role in made.items() if role in (Role.MODEL, Role.CRITERION) and not is_network),
     )
 
 
@@ -184,19 +197,35 @@ def _drop_bars(plan: Plan) -> None:
                 )
 
 
-def _check_random_order(script: Script, plan: Plan) -> None:
-    """In the first epoch the Trainer iterates the loader before the epoch's start: random draws must not stand there."""
+def _draw_before_batches(script: Script, plan: Plan) -> None:
+    """Random draws at the start of an epoch come before its loader is iterated: they move into train_dataloader().
+
+    In the first epoch the Trainer iterates the loader before on_train_epoch_start; train_dataloader comes earlier still.
+    """
     nest = plan.nest
     source = nest.batches.source
-    if nest.epochs.statement is None or source is None:
+    start = plan.hooks.get("on_train_epoch_start")
+    if nest.epochs.statement is None or source is None or start is None or "train_dataloader" in plan.hooks:
         return
     if script.roles.of(source, nest.batches.scope) is not Role.LOADER:
         return
-    for item in nest.start:
-        if isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope):
-            raise RandomOrder(
-                "random numbers are drawn at the start of the epoch, before the loader", item.statement
-            )
+    draws = [
+        i
+        for i, item in enumerate(start.items)
+        if isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope)
+    ]
+    if not draws:
+        return
+    first, rest = start.items[: draws[-1] + 1], start.items[draws[-1] + 1 :]
+    for item in first:
+        if isinstance(item, Moved) and (found := jumps(item.statement)):
+            raise ControlFlow(f"a `{_word(found[0])}` before the batch loop of an epoch", found[0])
+    hook = Hook("train_dataloader", [*first, New(nest.batches.scope, f"return {ast.unparse(source)}")])
+    plan.hooks = {"train_dataloader": hook, **plan.hooks}
+    start.items = rest
+    if not rest:
+        del plan.hooks["on_train_epoch_start"]
+    plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
 
 
 def _check_source(script: Script, nest: Nest, items: list[Item]) -> ast.expr | None:

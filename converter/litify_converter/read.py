@@ -6,11 +6,13 @@ import ast
 import io
 import tokenize
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import libcst as cst
 
+from litify_converter.containers import ContainerRoles
+from litify_converter.ir import Note
 from litify_converter.refusals import UnreadableScript
 from litify_linter.reading.imports import Imports
 from litify_linter.reading.roles import Roles
@@ -21,7 +23,10 @@ CstStatement = cst.SimpleStatementLine | cst.BaseCompoundStatement
 
 @dataclass(frozen=True, eq=False)
 class Script:
-    """A training script, read in two ways: `tree` decides, `module` is what is rewritten."""
+    """A training script, read in two ways: `tree` decides, `module` is what is rewritten.
+
+    A script that was lowered (see `litify_converter.lowering`) knows its original, and the line there of each of its own.
+    """
 
     path: Path
     text: str
@@ -30,10 +35,20 @@ class Script:
     imports: Imports
     roles: Roles
     cst_of: dict[ast.stmt, CstStatement]  # one libcst statement per ast statement
+    original: Script | None = None
+    lines: tuple[int, ...] = ()  # of a lowered script: line -> line of the original, both 1-based
+    notes: tuple[Note, ...] = ()  # what lowering has to report; lines of the original
+    trainer: dict[str, str] = field(default_factory=dict)  # Trainer arguments that lowering found
 
     @property
     def stem(self) -> str:
         return self.path.stem
+
+    def original_line(self, line: int | None) -> int | None:
+        """The line of the original script that a line of this one was made from."""
+        if not self.lines or not line:
+            return line
+        return self.lines[min(line, len(self.lines)) - 1]
 
 
 def read(path: Path) -> Script:
@@ -78,7 +93,7 @@ def parse(text: str, path: Path = Path("train.py")) -> Script:
     if len(theirs) != len(ours):
         raise UnreadableScript("cannot parse: the two parsers disagree about the statements")
     return Script(
-        path, text, tree, module, imports, Roles(tree, imports), dict(zip(ours, theirs, strict=True))
+        path, text, tree, module, imports, ContainerRoles(tree, imports), dict(zip(ours, theirs, strict=True))
     )
 
 

@@ -102,13 +102,6 @@ class Distributed(Refusal):
     advice = "call the training function once for one process; `litify run --devices N` starts the processes"
 
 
-class RandomOrder(Refusal):
-    """Random numbers are drawn at the start of an epoch, before its loader is iterated: the Trainer's order is the other one."""
-
-    code = "LC208"
-    advice = "draw them after the batch loop, or from a generator of their own (torch.Generator)"
-
-
 class SelfCheckFailed(Refusal):
     """The result did not pass convert's own checks; this is a defect of litify."""
 

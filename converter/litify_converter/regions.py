@@ -22,7 +22,7 @@ from litify_converter.refusals import (
     SeveralLoops,
     StepElsewhere,
 )
-from litify_converter.ways import Search, Turn, common, first_loop, is_step
+from litify_converter.ways import Search, Turn, common, first_loop, from_loop, is_step
 from litify_converter.written_out import take_arguments, take_result
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
@@ -43,10 +43,12 @@ def find_nest(script: Script) -> Nest:
     outermost = {id(first_loop(way)): way for way in ways if first_loop(way) is not None}
     if not outermost:
         raise _why_no_loop(script, ways)
-    if len(outermost) > 1:
-        first, second = (first_loop(way) for way in list(outermost.values())[:2])
-        raise SeveralLoops(f"the script trains in {len(outermost)} separate loops", second or first)
     ways = [way for way in ways if first_loop(way) is not None]
+    cut, _ = from_loop(ways, script)
+    outermost = {id(way[0].statement): way for way in cut}
+    if len(outermost) > 1:
+        first, second = (way[0].statement for way in list(outermost.values())[:2])
+        raise SeveralLoops(f"the script trains in {len(outermost)} separate loops", second or first)
     return _Builder(script, ways).build()
 
 
@@ -105,18 +107,14 @@ class _Builder:
     def __init__(self, script: Script, ways: list[tuple[Turn, ...]]) -> None:
         self.script = script
         self.roles = script.roles
-        self.way = common(ways)
-        outer = next((i for i, turn in enumerate(self.way) if isinstance(turn.statement, Loop)), None)
-        if outer is None:
-            raise SeveralLoops("the training loop is reached in more than one way", first_loop(ways[0]))
-        self.outer_index = outer
-        self.inner = self.way[self.outer_index :]
+        ways, self.repeated = from_loop(ways, script)
+        self.inner = common(ways)
         around = [s for turn in self.inner[1:] for s in (*turn.siblings, turn.statement)]
         self.bars = progress_bars(around, script.imports)
         self.peel = Peel(script.imports, self.bars)
 
     def build(self) -> Nest:
-        for turn in self.way:
+        for turn in self.inner[1:]:
             owner = self.roles.owner.get(turn.call.function) if turn.call is not None else None
             if owner is not None and self.roles.class_role(owner.name) is Role.MODEL:
                 raise LoopInClass(f"the network {owner.name} trains itself in its own methods", owner)
@@ -138,6 +136,7 @@ class _Builder:
             tuple(self.buckets["end"]),
             tuple(self.calls),
             frozenset(self.bars),
+            self.repeated,
         )
 
     # -- which loop is which ---------------------------------------------------------------------------------------

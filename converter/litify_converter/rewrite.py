@@ -38,6 +38,7 @@ class Rewriter(cst.CSTTransformer):
         expressions: Mapping[str, str] | None = None,
         of_data: bool = False,
         interrupted: frozenset[int] = frozenset(),
+        insertions: Mapping[int, list[cst.BaseStatement]] | None = None,
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -52,6 +53,7 @@ class Rewriter(cst.CSTTransformer):
             expressions or {}
         )  # binary operation, as ast prints it -> the name that stands for it
         self.interrupted = interrupted  # ids of `except KeyboardInterrupt` around the loop
+        self.insertions = insertions or {}  # id of a libcst statement -> what goes before it
         self.of_data = of_data  # statements of a DataModule, where prepare_data downloads
         self._shadowed: list[set[str]] = []
         self._outside: dict[int, set[str]] = (
@@ -72,6 +74,8 @@ class Rewriter(cst.CSTTransformer):
             left = cst.FlattenSentinel(self.edits[id(original_node)])
         else:
             left = super().on_leave(original_node, updated_node)
+        if id(original_node) in self.insertions:
+            left = cst.FlattenSentinel([*self.insertions[id(original_node)], left])
         if id(original_node) in self._outside:
             self._shadowed.append(self._outside.pop(id(original_node)))
         return left
@@ -244,7 +248,8 @@ class Rewriter(cst.CSTTransformer):
         """`{step=}` shows the script's own spelling, whatever the name is now."""
         if original_node.equal is None or original_node.expression.deep_equals(updated_node.expression):
             return updated_node
-        shown = cst.FormattedStringText(f"{_text(original_node.expression)}=")
+        written = [original_node.whitespace_before_expression, original_node.expression, original_node.equal]
+        shown = cst.FormattedStringText("".join(map(_text, written)))
         plain = updated_node.conversion is None and updated_node.format_spec is None
         value = updated_node.with_changes(equal=None, conversion="r" if plain else updated_node.conversion)
         return cst.FlattenSentinel([shown, value])

@@ -7,14 +7,19 @@ from collections.abc import Callable
 
 import libcst as cst
 
-from litify_converter.ir import Hook, Plan, Scope, Variable
+from litify_converter.ir import TRAINER, Hook, Plan, Scope, Variable
 from litify_converter.lifetimes import Home, Homes
 from litify_converter.read import Script
 from litify_converter.rewrite import Rewriter
-from litify_linter.reading.scopes import bound
+from litify_linter.reading.scopes import bound, parameters
 
 # Names that stand for a hook's own parameters in statements that the plan writes.
-HOOK_NAMES: dict[str, str] = {"BATCH__": "batch", "BATCH_IDX__": "batch_idx", "SELF__": "self"}
+HOOK_NAMES: dict[str, str] = {
+    "BATCH__": "batch",
+    "BATCH_IDX__": "batch_idx",
+    "SELF__": "self",
+    TRAINER: "self.trainer",
+}
 
 
 class Spelling:
@@ -33,6 +38,8 @@ class Spelling:
         def text(name: str) -> str | None:
             if scope is not self.plan.nest.entry:
                 return None
+            if name == TRAINER:
+                return self.trainer
             variable = self.variables.of(name, scope)
             if variable is not None and self.is_inside(variable):
                 return f"{self.instance}.{self.homes.text[variable].removeprefix('self.')}"
@@ -45,16 +52,21 @@ class Spelling:
         init = self.homes.usages.get("__init__")
         return init is not None and variable in init.bound
 
+    def _names_of_entry(self) -> set[str]:
+        entry = self.plan.nest.entry
+        own = set() if isinstance(entry, ast.Module) else set(parameters(entry))
+        return own | bound(entry.body) | bound(self.script.tree.body)
+
     @property
     def trainer(self) -> str:
         """The name of the Trainer in the entry."""
-        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
+        taken = self._names_of_entry()
         return "trainer" if "trainer" not in taken else "lit_trainer"
 
     @property
     def instance(self) -> str:
         """The name of the LightningModule in the entry."""
-        taken = bound(self.plan.nest.entry.body) | bound(self.script.tree.body)
+        taken = self._names_of_entry()
         taken -= {v.name for v in self.homes.home if self.is_inside(v)}
         return next(name for name in ("model", "lit_model", "lit_model_") if name not in taken)
 
@@ -62,6 +74,8 @@ class Spelling:
         """An expression of a written-out function, in the names of the entry."""
 
         def name_text(name: str) -> str | None:
+            if name == TRAINER:
+                return self.trainer
             variable = self.variables.of(name, scope)
             if variable in self.variables.constant:
                 bind = self.variables.constant[variable]

@@ -55,7 +55,7 @@ class Search:
                     found.append((*way, turn))
                     continue
                 function = self.script.roles.callee(call, scope)
-                if function is None or function in active or not self._steps(function, active):
+                if function is None or function in active or not self.steps_below(function, active):
                     continue
                 entered = Turn(scope, statement, tuple(block), Call(statement, call, scope, function))
                 found += self._in_block(function.body, function, (*way, entered), (*active, function))
@@ -63,7 +63,7 @@ class Search:
                 found += self._in_block(inner, scope, (*way, turn), active)
         return found
 
-    def _steps(self, function: Function, active: tuple[Function, ...]) -> bool:
+    def steps_below(self, function: Function, active: tuple[Function, ...] = ()) -> bool:
         """Whether a function reaches an optimizer step."""
         if function not in self._steps_below:
             self._steps_below[function] = False  # for recursion
@@ -71,7 +71,7 @@ class Search:
                 is_step(call, self.script, function)
                 or (
                     (callee := self.script.roles.callee(call, function)) is not None
-                    and self._steps(callee, active)
+                    and self.steps_below(callee, active)
                 )
                 for call in walk_scope(function.body)
                 if isinstance(call, ast.Call)
@@ -81,6 +81,43 @@ class Search:
 
 def first_loop(way: tuple[Turn, ...]) -> ast.stmt | None:
     return next((turn.statement for turn in way if isinstance(turn.statement, Loop)), None)
+
+
+def from_loop(ways: list[tuple[Turn, ...]], script: Script) -> tuple[list[tuple[Turn, ...]], bool]:
+    """The ways from the training loop on, and whether training runs more than once.
+
+    How the loop is reached does not matter, nor how often. A loop around it in which the optimizer is made anew (over
+    folds, seeds, settings) is no part of the training.
+    """
+    cut = []
+    prefixes = set()
+    for way in ways:
+        start = _training_starts(way, script)
+        cut.append(way[start:])
+        prefixes.add(tuple(id(turn.call.call) for turn in way[:start] if turn.call is not None))
+    around = {id(t.statement) for way, rest in zip(ways, cut, strict=True) for t in way[: -len(rest)]
+              if isinstance(t.statement, Loop) and t.call is None}  # fmt: skip
+    return cut, bool(around) or len(prefixes) > 1
+
+
+def _training_starts(way: tuple[Turn, ...], script: Script) -> int:
+    """Where the outermost loop stands behind the last place that makes an optimizer."""
+    loops = [i for i, turn in enumerate(way) if isinstance(turn.statement, Loop) and turn.call is None]
+    made = [i for i, turn in enumerate(way) if _makes_optimizer(turn, script)]
+    behind = [i for i in loops if i >= made[-1]] if made else []
+    return (behind or loops)[0]
+
+
+def _makes_optimizer(turn: Turn, script: Script) -> bool:
+    """Whether a statement before the turn, in its block, is `optimizer = Adam(...)`."""
+    before = turn.siblings[: turn.siblings.index(turn.statement)]
+    return any(
+        isinstance(s, ast.Assign)
+        and isinstance(s.value, ast.Call)
+        and any(script.roles.of(t, turn.scope) is Role.OPTIMIZER for t in s.targets)
+        and script.roles.of(s.value, turn.scope) is Role.OPTIMIZER
+        for s in before
+    )
 
 
 def common(ways: list[tuple[Turn, ...]]) -> tuple[Turn, ...]:

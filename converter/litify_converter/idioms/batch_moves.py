@@ -10,6 +10,8 @@ from litify_converter.read import Script
 from litify_converter.rewrite import VARIABLE, is_device_move, root_name
 from litify_linter.reading.roles import Role
 
+STEPS = ("training_step", "validation_step")  # elsewhere a batch is one that the Trainer did not move
+
 
 class BatchMoves(Idiom):
     """`data, target = data.to(device), target.to(device)` and `x = Variable(x)`."""
@@ -23,7 +25,7 @@ class BatchMoves(Idiom):
         }
         found = [
             s
-            for _, item in hook_items(plan)
+            for _, item in hook_items(plan, *STEPS)
             if isinstance(item, Moved)
             for s in _moves(item.statement, item.scope, script, names)
         ]

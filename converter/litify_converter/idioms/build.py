@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from litify_converter.blocks import statements_of
+from litify_converter.blocks import around_loop, statements_of
 from litify_converter.effects import draws_random, is_call_of
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
@@ -70,7 +70,7 @@ class _Makers:
         self.entry = plan.nest.entry
         self.variables = Variables(script, [i for _, i in hook_items(plan)])
         body = self.entry.body
-        self.top = [s for s in _top_level(body, plan.nest.outer) if s.lineno < plan.nest.outer.lineno]
+        self.top = [s for s in around_loop(body, plan.nest.outer) if s.lineno < plan.nest.outer.lineno]
 
     def role(self, variable: Variable) -> Role | None:
         return self.script.roles.of(ast.Name(variable.name, ast.Load()), variable.scope)
@@ -213,14 +213,3 @@ def _own(statement: ast.stmt) -> list[ast.AST]:
     if isinstance(statement, Function | ast.ClassDef):
         return []
     return [n for n in ast.iter_child_nodes(statement) if not isinstance(n, ast.stmt | ast.ExceptHandler)]
-
-
-def _top_level(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
-    """Statements that surely run once before the loop: of the entry's body, and of the blocks around the loop."""
-    found: list[ast.stmt] = []
-    for statement in body:
-        found.append(statement)
-        holds = statement is not outer and any(n is outer for n in ast.walk(statement))
-        if holds and isinstance(statement, ast.If | ast.With | ast.Try):
-            found += _top_level(statement.body, outer)
-    return found

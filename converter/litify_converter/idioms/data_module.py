@@ -34,6 +34,8 @@ class DataModule(Idiom):
     name = "data-module"
 
     def apply(self, script: Script, plan: Plan) -> bool:
+        if "train_dataloader" in plan.hooks:
+            return False  # of the LightningModule: each epoch starts there
         if "__init__" not in plan.hooks:
             return False  # the set-up keeps the model too: nothing is gained by moving half of it
         loaders = _loaders(script, plan)
@@ -163,6 +165,7 @@ class _Slice:
                 raise Unproven(f"`{min(shared)}` is used before training too", statement)
         while True:
             wanted = {n for s in chosen for n in read(s)} - refused
+            left = []
             grown = False
             for name in sorted(wanted):
                 users = self._users(name)
@@ -173,9 +176,10 @@ class _Slice:
                     chosen |= set(users)
                     grown = True
                 else:
+                    left.append(name)
+            if not grown:  # not before: what moves may take a user of another name along
+                for name in left:
                     self._refuse(name)
-                    refused.add(name)
-            if not grown:
                 break
         ordered = [s for s in self.before if s in chosen]
         self._check_closed(ordered)

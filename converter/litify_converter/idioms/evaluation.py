@@ -12,11 +12,11 @@ from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, N
 from litify_converter.iterables import Peel
 from litify_converter.plan import jumps, receive
 from litify_converter.read import Script
-from litify_converter.variables import Variables
+from litify_converter.variables import Variables, is_redundant
 from litify_converter.written_out import take_arguments, take_result
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, walk_scope
+from litify_linter.reading.scopes import Function, read, walk_scope
 
 NO_GRAD = {"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
 
@@ -49,7 +49,8 @@ class Evaluation(Idiom):
         loop = _batch_loop(script, found)
         self._check(script, plan, found, loop, end.items)
         eval_call = next(i for i in found.before if isinstance(i, Moved) and is_call_of(i.statement, "eval"))
-        body: list[Item] = [*receive(loop), *(Moved(found.scope, s) for s in found.loop.body)]
+        inner: list[Item] = [Moved(found.scope, s) for s in found.loop.body]
+        body: list[Item] = [*receive(loop), *_flatten(script, inner)]
         index = loop.index if loop.index_start is None else None
         step = [s for _, i in hook_items(plan, "training_step") for s in code_of(i, plan)[1]]
         if any(isinstance(j, ast.Break) for s in step for j in jumps(s)):
@@ -100,6 +101,7 @@ class Evaluation(Idiom):
             scope, statements = code_of(item, plan)
             if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
                 raise Unproven("what stands before the evaluation would run after it", statements[0])
+        self._check_names(script, plan, found, end[: found.first])
         variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
         evaluated = {_receiver(script, i, variables) for i in found.before if _is_mode(script, i, "eval")}
         trained = {
@@ -116,21 +118,51 @@ class Evaluation(Idiom):
             raise Unproven("training mode is not switched on at the start of the epoch", found.loop)
         self._check_source(script, plan, loop, variables)
 
+    def _check_names(self, script: Script, plan: Plan, found: _Evaluation, before: list[Item]) -> None:
+        """What stands before the evaluation reads nothing that the evaluation binds: it would read the later value."""
+        inside: list[Item] = [*found.before, Moved(found.scope, found.loop), *found.after]
+        variables = Variables(script, [i for _, i in hook_items(plan)] + inside)
+        own = [i for i in inside if not (isinstance(i, Bind) and is_redundant(i, variables))]
+        changed = {v for i in own for v in variables.bound(i)}
+        for item in before:
+            scope, statements = code_of(item, plan)
+            for name in sorted(read(statements)):
+                if variables.of(name, scope) in changed:
+                    raise Unproven(f"the evaluation uses the name `{name}` again", found.loop)
+
     def _check_source(self, script: Script, plan: Plan, loop: BatchLoop, variables: Variables) -> None:
         assert loop.source is not None
         made = {v for _, i in hook_items(plan) if not isinstance(i, Bind) for v in variables.bound(i)}
-        if script.roles.of(loop.source, loop.scope) is not Role.LOADER or not isinstance(
-            loop.source, ast.Name
-        ):
+        named = _loader_name(loop.source)
+        if script.roles.of(loop.source, loop.scope) is not Role.LOADER or named is None:
             raise Unproven("the evaluation does not iterate over a loader", loop.statement)
-        variable = variables.of(loop.source.id, loop.scope)
+        variable = variables.of(named.id, loop.scope)
         entry = plan.nest.entry
         if variable is None or variable in made or variable.scope not in (entry, script.tree):
             raise Unproven("the loader of the evaluation is made anew in each epoch", loop.statement)
         train = plan.nest.batches
         names = [n for n in ast.walk(train.source or ast.Constant(None)) if isinstance(n, ast.Name)]
-        if any(variables.of(n.id, train.scope) == variable for n in names):
+        key = _key(loop.source)
+        if any(variables.of(n.id, train.scope) == variable for n in names) and (
+            key is None or _key(train.source) in (None, key)
+        ):
             raise Unproven("the evaluation runs over the training data", loop.statement)
+
+
+def _loader_name(source: ast.expr) -> ast.Name | None:
+    """The name in `test_loader` and in `loaders["val"]`."""
+    match source:
+        case ast.Name() | ast.Subscript(value=ast.Name(), slice=ast.Constant()):
+            return source if isinstance(source, ast.Name) else source.value  # type: ignore[return-value]
+    return None
+
+
+def _key(source: ast.expr | None) -> object:
+    """The key in `loaders["val"]`."""
+    match source:
+        case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=key)):
+            return key
+    return None
 
 
 def _find(script: Script, plan: Plan, items: list[Item]) -> _Evaluation | None:

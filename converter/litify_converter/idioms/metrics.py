@@ -89,7 +89,9 @@ class EpochMetrics(Idiom):
         training = step.name == "training_step"
         if training:
             options.insert(0, "on_step=False, on_epoch=True")
-        text = f'SELF__.log("{one.name}", {ast.unparse(value)}, {", ".join([*options, "sync_dist=True"])})'
+        if training or "use_distributed_sampler" not in plan.trainer_text:
+            options.append("sync_dist=True")  # else each process evaluates all of the data
+        text = f'SELF__.log("{one.name}", {ast.unparse(value)}, {", ".join(options)})'
         step.items[step.items.index(one.add)] = New(one.scope, text, one.add.statement)
         plan.dropped[one.add.statement] = "self.log sums over the epoch"
         if one.in_place is not None:

@@ -66,9 +66,11 @@ class ReturnedScheduler(Idiom):
         return True
 
     def _check_nobody_reads(self, script: Script, plan: Plan, step: Moved) -> None:
-        """After the last batch the Trainer steps at once: evaluation and epoch end would see the next rate."""
+        """After the last batch the Trainer steps at once: what stood before the step would see the next rate."""
+        ends = plan.hooks["on_train_epoch_end"].items
+        behind = ends[ends.index(step) :]
         for name, item in hook_items(plan):
-            if item is step or name in ("training_step", "on_train_epoch_start", "configure_optimizers"):
+            if item in behind or name in ("training_step", "on_train_epoch_start", "configure_optimizers"):
                 continue
             scope, statements = code_of(item, plan)
             for node in walk_scope(statements):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from litify_converter.blocks import statements_of
 from litify_converter.effects import only_looks
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
-from litify_converter.ir import Note, Plan, Variable
+from litify_converter.ir import Note, Plan, Scope, Variable
 from litify_converter.read import Script
 from litify_converter.variables import Variables, usage
 from litify_linter.reading.imports import dotted
@@ -94,10 +94,12 @@ def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
     entry = plan.nest.entry
     match statement:
         case ast.Assign(targets=[ast.Name() as target], value=value):
-            return script.roles.of(target, entry) in ENGINEERING and _only_asks(script, value)
+            return script.roles.of(target, entry) in ENGINEERING and _only_asks(script, value, entry)
         case ast.If():
             inner = [*statement.body, *statement.orelse]
-            return _only_asks(script, statement.test) and all(_is_hardware(script, s, plan) for s in inner)
+            return _only_asks(script, statement.test, entry) and all(
+                _is_hardware(script, s, plan) for s in inner
+            )
         case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=args)):
             names = {n for a in args for n in read(a)}
             roles = {script.roles.of(ast.Name(n, ast.Load()), entry) for n in names}
@@ -105,12 +107,19 @@ def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
     return False
 
 
-def _only_asks(script: Script, value: ast.expr) -> bool:
-    return all(
-        (script.imports.resolve(n.func) or "").startswith(ASKING)
-        for n in ast.walk(value)
-        if isinstance(n, ast.Call)
-    )
+def _only_asks(script: Script, value: ast.AST, scope: Scope) -> bool:
+    """Whether all calls ask what hardware there is, those of functions of the script followed."""
+    for node in ast.walk(value):
+        if isinstance(node, ast.Call) and not (script.imports.resolve(node.func) or "").startswith(ASKING):
+            function = script.roles.callee(node, scope)
+            if function is None or function in script.roles.owner:
+                return False
+            if any(isinstance(n, ast.Global | ast.Yield | ast.Raise) for n in walk_scope(function.body)):
+                return False
+            called = [n for n in walk_scope(function.body) if isinstance(n, ast.Call)]
+            if not all((script.imports.resolve(n.func) or "").startswith(ASKING) for n in called):
+                return False
+    return True
 
 
 def _is_read(script: Script, plan: Plan, statement: ast.stmt) -> bool:

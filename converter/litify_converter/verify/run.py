@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, MappingProxyType
 
 from litify_converter.verify.trace import Settings
 
@@ -38,9 +38,17 @@ class Outcome:
 
 
 def run_recorded(
-    settings: Settings, args: Sequence[str], cwd: Path, log: Path, timeout: float | None, progress: Progress
+    settings: Settings,
+    args: Sequence[str],
+    cwd: Path,
+    log: Path,
+    timeout: float | None,
+    progress: Progress,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Outcome:
     """Run until the script ends, has taken enough steps, or `timeout` seconds are over.
+
+    `variables` are added to the environment where it has none of that name.
 
     Standard output and error go to `log`; standard input is empty. The process has a session of its own; whatever
     happens here, Ctrl-C and SIGTERM included, that session and all its descendants are gone afterwards.
@@ -52,7 +60,7 @@ def run_recorded(
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=_environment(cwd, settings.seed, mark),
+            env={**variables, **_environment(cwd, settings.seed, mark)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -53,6 +53,7 @@ class LitCommentsKept(LightningModule):
         self.net.train()
 
     def training_step(self, batch, batch_idx):
+        # one batch
         inputs, labels = batch
         # forward
         out = self.net(inputs)  # logits
@@ -80,6 +81,7 @@ def main():
     model = LitCommentsKept()
 
     # the loop
+    # few epochs
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
     # after training

@@ -33,9 +33,8 @@ from litify import LightningModule, Trainer
 
 
 class LitMainWithReturn(LightningModule):
-    def __init__(self, lr):
+    def __init__(self):
         super().__init__()
-        self.lr = lr
         self.net = nn.Linear(4, 3)
 
     def training_step(self, batch, batch_idx):
@@ -45,7 +44,7 @@ class LitMainWithReturn(LightningModule):
         return self.loss
 
     def configure_optimizers(self):
-        opt = torch.optim.Adam(self.net.parameters(), lr=self.lr)
+        opt = torch.optim.Adam(self.net.parameters(), lr=0.1)
         return opt
 
 
@@ -53,9 +52,7 @@ def main(lr):
     torch.manual_seed(0)
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
-    model = LitMainWithReturn(lr)
-    if lr <= 0:
-        return None
+    model = LitMainWithReturn()
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
     loss = model.loss
