@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import re
 from collections.abc import Iterator, Mapping
@@ -15,8 +14,8 @@ from litify_linter.reading.file import File
 from litify_linter.reading.siblings import Siblings
 from litify_linter.reading.source import Source, UnreadableSource, decode, parse, read_source, split_lines
 from litify_linter.rule import Finding, Rule
-from litify_linter.rules import all_rules
-from litify_linter.rules.unused_suppression import UnusedSuppression
+from litify_linter.rules import catalogue, chosen_rules
+from litify_linter.rules.unused_suppression import BLANKET, UnusedSuppression
 
 # A class with one of these may inherit from a LightningModule of another file, and not speak of Lightning itself.
 _HOOK = re.compile(
@@ -68,12 +67,12 @@ def _check(data: bytes, path: str, settings: Settings) -> Checked:
     codes = settings.codes_for(path)
     if path.endswith(".ipynb"):
         return _check_notebook(data, path, codes)
+    beside = Siblings(path)
     try:
         source = read_source(data)
+        findings = lint(source, codes, beside)
     except UnreadableSource as error:
         return Checked(path, _unreadable(error, codes), shown_lines(data))
-    beside = Siblings(path)
-    findings = lint(source, codes, beside)
     lines = tuple(source.lines) if findings else ()
     return Checked(path, tuple(findings), lines, consulted=beside.consulted)
 
@@ -96,10 +95,8 @@ def _unreadable(error: UnreadableSource, codes: frozenset[str]) -> tuple[Finding
 
 
 def _check_notebook(data: bytes, path: str, codes: frozenset[str]) -> Checked:
-    from litify_linter.notebook import (
-        in_cells,
-        read_notebook,
-    )  # few projects have notebooks among their scripts
+    # Few projects have notebooks among their scripts.
+    from litify_linter.notebook import in_cells, read_notebook
 
     try:
         notebook = read_notebook(data)
@@ -129,20 +126,32 @@ def _collector_paused() -> Iterator[None]:
 def lint(source: Source, codes: frozenset[str], beside: Siblings | None = None) -> list[Finding]:
     """Findings of the rules with these codes on a parsed file, suppressed ones taken away, in order of position.
 
-    `beside` reads the files that base classes are imported from; without it only this file counts.
+    `beside` reads the files that base classes are imported from; without it only this file counts. Raises
+    UnreadableSource where an expression is nested more deeply than Python recurses.
     """
-    text, rules, file = source.text, _rules(codes), None
-    speaks = {words: any(word in text for word in words) for words in {rule.words for rule in rules}}
-    if beside is not None and not speaks.get(Rule.words, True) and _HOOK.search(text) is not None:
+    try:
+        return _lint(source, codes, beside)
+    except RecursionError:
+        raise UnreadableSource("E901", "nested too deeply to be looked at") from None
+
+
+def _lint(source: Source, codes: frozenset[str], beside: Siblings | None) -> list[Finding]:
+    text, file = source.text, None
+    lightning = any(word in text for word in Rule.words)
+    if not lightning and beside is not None and _HOOK.search(text) is not None:
         file = File(source, beside)
-        speaks[Rule.words] = bool(file.lightning)
-    rules = tuple(rule for rule in rules if speaks[rule.words] and rule.wants(text))
+        lightning = bool(file.lightning)
+    rules = [
+        rule
+        for rule in chosen_rules(codes, lightning)
+        if rule.wants(text) and (rule.words is Rule.words or any(word in text for word in rule.words))
+    ]
     file = (file or File(source, beside)) if rules else None
     found = [finding for rule in rules for finding in _apply(rule, file)] if file is not None else []
     comments = suppressions(source.text, bool(found))
     kept = remaining(found, comments)
     if UnusedSuppression.code in codes:
-        kept += remaining(_unused(comments, codes, source), comments)
+        kept += _unused(comments, codes, source)
     return sorted(set(kept), key=lambda finding: finding.order)
 
 
@@ -159,19 +168,19 @@ def _apply(rule: Rule, file: File) -> Iterator[Finding]:
                 yield from rule.check(node, place)
 
 
-def _unused(comments: list[Suppression], codes: frozenset[str], source: Source) -> list[Finding]:
-    if not comments:
-        return []
-    known = {word for rule in _rules(codes) for word in (rule.code, rule.name)} - {UnusedSuppression.code}
-    return [
-        UnusedSuppression.for_comment(
-            comment.line, comment.column, code, comment.without(code, source.lines[comment.line - 1])
-        )
-        for comment in comments
-        for code in comment.unused(known)
-    ]
-
-
-@functools.cache
-def _rules(codes: frozenset[str]) -> tuple[Rule, ...]:
-    return tuple(rule for rule in all_rules() if rule.code in codes)
+def _unused(comments: list[Suppression], codes: frozenset[str], source: Source) -> Iterator[Finding]:
+    """A finding for each code that silences nothing, and, where all rules ran, for each comment of ours without codes
+    that silences nothing; that one does not silence the finding about itself."""
+    every = catalogue()
+    known = {word for code in codes & every.keys() for word in (code, every[code].name)}
+    known -= {UnusedSuppression.code}
+    for comment in comments:
+        line = source.lines[comment.line - 1]
+        place = (comment.line, comment.column)
+        by_code = [
+            UnusedSuppression.for_comment(*place, code, comment.without(code, line))
+            for code in comment.unused(known)
+        ]
+        yield from remaining(by_code, comments)
+        if comment.is_idle and codes >= every.keys():
+            yield UnusedSuppression.for_comment(*place, BLANKET, comment.without(BLANKET, line))

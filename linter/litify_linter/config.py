@@ -190,7 +190,9 @@ def matching_codes(selector: str, where: str = "") -> frozenset[str]:
     )
     if not matched:
         close = difflib.get_close_matches(selector.upper(), known, 1)
-        close = close or difflib.get_close_matches(selector.lower(), catalogue().values(), 1)
+        close = close or difflib.get_close_matches(
+            selector.lower(), [entry.name for entry in catalogue().values()], 1
+        )
         advice = f"did you mean {close[0]}?" if close else "rules look like LIT101 or LIT1 (a family)"
         raise ConfigError(f"unknown rule {selector!r} {where}; {advice}".replace(" ;", ";"))
     return matched
@@ -205,8 +207,8 @@ def _weight(selector: str) -> int:
 
 def _code(word: str) -> str | None:
     """The code of the rule with this code or name, in whatever case, or None."""
-    for code, name in catalogue().items():
-        if word.upper() == code or word.lower() == name:
+    for code, entry in catalogue().items():
+        if word.upper() == code or word.lower() == entry.name:
             return code
     return None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from litify_linter.check import lint
 from litify_linter.config import ERROR_CODES, default_codes
 from litify_linter.reading.siblings import Siblings
-from litify_linter.reading.source import Source
+from litify_linter.reading.source import Source, UnreadableSource
 
 
 class Checker:
@@ -25,5 +25,10 @@ class Checker:
         # flake8 knows which suppressions are of use and which codes are wanted.
         codes = default_codes() - ERROR_CODES - {"LIT001"}
         source = Source(text, self._tree, [line.rstrip("\r\n") for line in self._lines])
-        for finding in lint(source, codes, Siblings(self._filename)):
+        try:
+            findings = lint(source, codes, Siblings(self._filename))
+        except UnreadableSource as error:
+            yield error.line, error.column - 1, f"LIT000 {error.message}", type(self)
+            return
+        for finding in findings:
             yield finding.line, finding.column - 1, f"{finding.code} {finding.message}", type(self)

@@ -12,7 +12,7 @@ from litify_linter.rule import Edit, Finding, Fix
 
 _MENTION = re.compile(r"#[^\n]*(?:noqa|litify\s*:)[^\n]*", re.IGNORECASE)
 # A code of ours, or a word of the form of a rule's name.
-_OURS = re.compile(r"(?:noqa\s*:|ignore\s*\[)[^#]*?(?:\blit[0-9]|\b[a-z]+-[a-z])", re.IGNORECASE)
+_OURS = re.compile(r"(?:noqa\s*:|ignore\s*\[)[^#]*?(?:\blit[0-9]|\b[a-z]+-[a-z])|litify\s*:", re.IGNORECASE)
 _CODE = r"[A-Za-z]{1,6}[0-9]+|[a-z]+(?:-[a-z]+)+"
 _CODES = rf"(?P<codes>(?:{_CODE})(?:[,\s]+(?:{_CODE}))*)"
 _FILE = re.compile(
@@ -40,6 +40,7 @@ class Suppression:
         if not self.whole_file and not finding.line <= self.target <= finding.end_line:
             return False
         if self.codes is None:
+            self.used.add(finding.code)
             return True
         hits = {c for c in self.codes if finding.code.startswith(c.upper()) or c.lower() == finding.name}
         self.used |= hits
@@ -50,6 +51,11 @@ class Suppression:
         return [
             c for c in self.codes or () if c not in self.used and (c.upper() in known or c.lower() in known)
         ]
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is a comment for this linter alone that names no codes, and silenced nothing."""
+        return self.codes is None and not self.used and "litify" in self.text.lower()
 
     def without(self, code: str, line: str) -> Fix:
         """Takes a code out of the comment; with its last code goes the comment, with the comment a line of its own."""

@@ -100,7 +100,7 @@ class Rule:
 
     @classmethod
     def wants(cls, text: str) -> bool:
-        """Whether a file that contains one of `words` may have something to find; asked before the file is walked."""
+        """Whether a file that contains one of `words` may have something to find; asked before it is walked."""
         return True
 
     def sees(self, here: Place) -> bool:

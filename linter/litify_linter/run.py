@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def check_paths(
 
 def _processes(files: int) -> int:
     """How many processes pay. Only by fork: a fresh interpreter would load all rules again."""
-    if not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux"):  # macOS can fork too, but warns against it
         return 1
     return max(1, min(len(os.sched_getaffinity(0)), files // FILES_PER_PROCESS))
 
@@ -69,13 +70,13 @@ Item = tuple[Checked, str | None]
 def _checked(
     targets: Sequence[Target], settings: Lookup, cache: Cache | None, jobs: int
 ) -> Iterator[Item | Problem]:
-    if jobs == 1 or len(targets) < 2:
+    if jobs == 1 or len(targets) < 2 or not hasattr(os, "fork"):
         for target in targets:
             yield check_target(target, settings, cache)
         return
-    import multiprocessing
+    import multiprocessing  # most runs need one process only
 
-    context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else "spawn")
+    context = multiprocessing.get_context("fork")
     chunks = [targets[start : start + CHUNK] for start in range(0, len(targets), CHUNK)]
     with context.Pool(min(jobs, len(chunks)), _remember, (settings, cache)) as pool:
         for items in pool.imap(_check_chunk, chunks):
@@ -86,6 +87,9 @@ _shared: dict[str, tuple[Lookup, Cache | None]] = {}  # in a worker process: wha
 
 
 def _remember(settings: Lookup, cache: Cache | None) -> None:
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches all processes; the first one ends the others
     _shared["work"] = (settings, cache)
 
 

@@ -30,6 +30,11 @@ COMMANDS = {
         "Train a converted script on CPU, GPUs, nodes or TPU cores.",
         "litify run train_lit.py --gpus 4 --precision 16",
     ),
+    "rule": (
+        "litify.commands.rule:rule",
+        "Explain a lint rule.",
+        "litify rule LIT101",
+    ),
 }
 
 

@@ -40,7 +40,7 @@ print(json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
 def test_help_names_every_command_with_an_example() -> None:
     done = litify("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert list(COMMANDS) == ["convert", "verify", "lint", "run"]
+    assert list(COMMANDS) == ["convert", "verify", "lint", "run", "rule"]
     for name, (_, line, example) in COMMANDS.items():
         assert re.search(rf"^  {name} +{line.split()[0]}", done.stdout, re.MULTILINE)
         assert re.search(rf"^ +{re.escape(example)}$", done.stdout, re.MULTILINE)

@@ -467,6 +467,7 @@ def test_trainer_arguments(before, after):
         ("x = 1  # why  # noqa: LIT101", "x = 1  # why"),
         ("x = 1  # litify: ignore[LIT101, LIT601]", "x = 1"),
         ("# litify: noqa: LIT101\nx = 1", "x = 1"),
+        ("x = 1  # litify: ignore", "x = 1"),
     ],
 )
 def test_unused_suppressions(before, after):

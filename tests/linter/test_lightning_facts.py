@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 
 import pytest
 
 from litify_linter.reading.lightning import HOOK_ARGUMENTS
 from litify_linter.rules.misplaced_log import OUTSIDE_LOOPS
+from litify_linter.rules.read_only_attribute import READ_ONLY
+from litify_linter.rules.removed_fit_argument import RENAMED
 from litify_linter.rules.removed_hook import REMOVED as REMOVED_HOOKS
+from litify_linter.rules.removed_import import REMOVED as REMOVED_IMPORTS
 from litify_linter.rules.removed_trainer_argument import REMOVED as REMOVED_ARGUMENTS
+from litify_linter.rules.removed_trainer_argument import RENAMED as RENAMED_ARGUMENTS
+from litify_linter.rules.unknown_trainer_argument import ARGUMENTS
 
 try:
     import lightning.pytorch as pl
@@ -49,3 +55,32 @@ def test_hooks_that_take_no_log():
 
     forbidden = {name for name, options in _FxValidator.functions.items() if options is None}
     assert OUTSIDE_LOOPS - {"__init__"} <= forbidden
+
+
+def test_arguments_of_the_trainer():
+    assert set(inspect.signature(pl.Trainer.__init__).parameters) - {"self"} <= ARGUMENTS
+    assert set(RENAMED_ARGUMENTS.values()) <= ARGUMENTS
+
+
+@pytest.mark.parametrize("method", sorted(RENAMED))
+def test_arguments_of_fit(method):
+    parameters = set(inspect.signature(getattr(pl.Trainer, method)).parameters)
+    assert set(RENAMED[method].values()) <= parameters and not RENAMED[method].keys() & parameters
+
+
+@pytest.mark.parametrize("name", sorted(READ_ONLY))
+def test_properties_without_setter(name):
+    value = inspect.getattr_static(pl.LightningModule, name)
+    assert isinstance(value, property) and value.fset is None
+
+
+@pytest.mark.parametrize("path", sorted(REMOVED_IMPORTS))
+def test_what_was_removed_cannot_be_imported(path):
+    holder, _, name = f"lightning.pytorch.{path}".rpartition(".")
+    try:
+        module = importlib.import_module(holder)
+    except ImportError:
+        return  # not even the module that held it is there
+    assert not hasattr(module, name)
+    with pytest.raises(ImportError):
+        importlib.import_module(f"{holder}.{name}")

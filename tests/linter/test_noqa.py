@@ -115,5 +115,19 @@ class TestUnused:
     def test_codes_that_did_not_run_are_not_unused(self):
         assert findings(self.TEXT.format("LIT101"), default_codes() - {"LIT101"}) == []
 
+    @pytest.mark.parametrize(
+        ("comment", "found"),
+        [("# litify: ignore", ["LIT001"]), ("# litify: noqa", []), ("# noqa", []), ("# flake8: noqa", [])],
+    )
+    def test_without_codes_only_our_own(self, comment, found):
+        text = f"import torch\nx = 1  {comment}\n"
+        assert [f.code for f in findings(text)] == found
+        assert findings(text, default_codes() - {"LIT101"}) == []
+
+    def test_for_a_whole_file(self):
+        found = findings("# litify: noqa\nimport torch\n")
+        assert [f.message for f in found] == ["Unused suppression: the comment finds nothing here; remove it"]
+        assert findings("# litify: noqa\n" + FILE.format(top="", above="", comment="")) == []
+
     def test_can_be_silenced(self):
         assert findings(self.TEXT.format("LIT101,LIT001")) == []

@@ -178,6 +178,20 @@ def test_a_very_long_chain_and_deep_blocks():
     )
 
 
+@pytest.mark.parametrize("part", [".f()", ".g", "[0]", " + 1"])
+@pytest.mark.parametrize("length", [100, 300, 700, 950, 3000])
+def test_long_chains_where_rules_look(part, length):
+    """Nothing is found, or the file is said to be too deep; nothing raises."""
+    chain = f"batch{part * length}"
+    text = (
+        "import torch\nfrom litify import LightningModule\n\n\nclass Lit(LightningModule):\n"
+        f"    def training_step(self, batch, batch_idx):\n        x = {chain}.cuda()\n        {chain}.backward()\n"
+        f"        self.log('x', {chain}.item())\n        return x\n"
+    )
+    codes = {finding.code for finding in checked(text.encode()).findings}
+    assert codes == {"E901"} or codes >= {"LIT201"}
+
+
 def test_linting_imports_neither_torch_nor_libcst_nor_black():
     code = (
         "import sys\n"

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from linting import findings
 
+from litify_linter import rules
 from litify_linter.document import pages
 from litify_linter.reading.source import read_source
+from litify_linter.rule import Rule
 from litify_linter.rules import FAMILIES, all_rules, catalogue, find_rule
 
 DOCS = Path(__file__).parents[2] / "docs" / "rules"
@@ -64,7 +66,10 @@ def test_codes_and_names_are_unique():
 
 
 def test_the_catalogue_is_what_the_classes_say():
-    assert catalogue() == {rule.code: rule.name for rule in all_rules()}
+    said = {code: (entry.name, entry.of_lightning) for code, entry in catalogue().items()}
+    assert said == {rule.code: (rule.name, rule.words == Rule.words) for rule in all_rules()}
+    files = {path.stem for path in Path(rules.__file__).parent.glob("*.py")} - {"__init__"}
+    assert {entry.module for entry in catalogue().values()} == files
 
 
 def test_rules_are_found_by_code_and_name():

@@ -284,6 +284,16 @@ class TestModes:
         assert in_step("self.teacher.eval()") == []
         assert in_step("self.model.train()") == ["LIT301"]
 
+    def test_hooks_that_the_file_calls_by_hand(self):
+        body = "def validation_step(self, batch, batch_idx):\n    self.eval()\n    with torch.no_grad():\n        pass\n\n"
+        assert in_module(body) == ["LIT301", "LIT302"]
+        assert (
+            in_module(
+                body + "def on_train_batch_start(self, batch, batch_idx):\n    self.validation_step(batch, 0)"
+            )
+            == []
+        )
+
     def test_train_after_an_evaluation_by_hand(self):
         assert in_step("self.model.train()\nself.loss_of(self.teacher.eval())") == []
 

@@ -40,6 +40,8 @@ _NO_CHILDREN = frozenset(
         "simple",
     }
 )
+# A chain of calls that goes on in the next line.
+_BEFORE_DOT = re.compile(r"\s*\\?\n\s*(?=\.)")
 _RANKS = {"is_global_zero", "is_rank_zero", "global_rank", "local_rank", "rank", "get_rank"}
 _LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
 
@@ -140,6 +142,10 @@ class Place:
         """What the method calls its object: "self", as a rule."""
         names = parameters(self.method) if self.method is not None else []
         return names[0] if names else "self"
+
+    def text(self, node: ast.expr) -> str:
+        """An expression as it stands in the file, on one line."""
+        return " ".join(_BEFORE_DOT.sub("", self.file.source(node)).split())
 
     def resolve(self, node: ast.expr) -> str | None:
         """The qualified name of an imported expression, star imports of Lightning included."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import pkgutil
 import re
+from typing import NamedTuple
 
 from litify_linter.rule import Rule
 
@@ -25,44 +25,58 @@ FAMILIES = {
 
 
 _CODE_AND_NAME = re.compile(r'^    code, name = "(\w+)", "([\w-]+)"', re.MULTILINE)
+_OWN_WORDS = re.compile(r"^    words = \(", re.MULTILINE)
+
+
+class Entry(NamedTuple):
+    """A rule as its file spells it."""
+
+    name: str
+    module: str
+    of_lightning: bool  # looks only at files that speak of Lightning (it has no `words` of its own)
 
 
 @functools.cache
-def catalogue() -> dict[str, str]:
-    """Code -> name of every rule, read off the files: a run that finds all in its cache never imports the rules."""
-    found: dict[str, str] = {}
+def catalogue() -> dict[str, Entry]:
+    """Code -> rule, read off the files: importing them all takes longer than linting a small project."""
+    found = {}
     for entry in os.scandir(__path__[0]):
         if entry.name.endswith(".py") and entry.name != "__init__.py":
             with open(entry.path, encoding="utf-8") as file:
-                found.update(_CODE_AND_NAME.findall(file.read()))
+                text = file.read()
+            for code, name in _CODE_AND_NAME.findall(text):
+                found[code] = Entry(name, entry.name[:-3], _OWN_WORDS.search(text) is None)
     return dict(sorted(found.items()))
 
 
 @functools.cache
+def chosen_rules(codes: frozenset[str], lightning: bool) -> tuple[Rule, ...]:
+    """The rules with these codes, by code; those that look at Lightning's classes only if they are wanted."""
+    wanted = (code for code, entry in catalogue().items() if lightning or not entry.of_lightning)
+    return tuple(_rule(code) for code in wanted if code in codes)
+
+
 def all_rules() -> tuple[Rule, ...]:
     """One instance of every rule, by code."""
-    found = []
-    for module in pkgutil.iter_modules(__path__):
-        contents = vars(importlib.import_module(f"{__name__}.{module.name}"))
-        found += [
-            value()
-            for value in contents.values()
-            if isinstance(value, type)
-            and issubclass(value, Rule)
-            and value.__module__ == f"{__name__}.{module.name}"
-        ]
-    return tuple(sorted(found, key=lambda rule: rule.code))
+    return chosen_rules(frozenset(catalogue()), True)
+
+
+@functools.cache
+def _rule(code: str) -> Rule:
+    contents = vars(importlib.import_module(f"{__name__}.{catalogue()[code].module}"))
+    rules = (v() for v in contents.values() if isinstance(v, type) and issubclass(v, Rule) and v is not Rule)
+    return next(rule for rule in rules if rule.code == code)
 
 
 def severity(code: str) -> str:
-    """ "error" or "warning" for a finding of this code; what cannot be parsed is an error."""
+    """How bad a finding of this code is: "error" or "warning". What cannot be parsed is an error."""
     rule = find_rule(code)
     return rule.severity if rule is not None else "error"
 
 
 def find_rule(word: str) -> Rule | None:
     """The rule with this code or name, in whatever case, or None."""
-    for rule in all_rules():
-        if word.upper() == rule.code or word.lower() == rule.name:
-            return rule
+    for code, entry in catalogue().items():
+        if word.upper() == code or word.lower() == entry.name:
+            return _rule(code)
     return None

@@ -87,7 +87,7 @@ class BackwardCall(Rule):
                     args
                 )  # self.hmm.backward(observations)
                 if not own and not of_object and not _is_super(target):
-                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=here.text(function))
 
 
 def _is_super(node: ast.expr) -> bool:

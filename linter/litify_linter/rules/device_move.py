@@ -103,10 +103,10 @@ class DeviceMove(Rule):
                 device = args[0] if args else next((k.value for k in keywords if k.arg == "device"), None)
                 if device is None or is_stranger(target, here):
                     return
-                own = isinstance(device, ast.Attribute) and ast.unparse(device) == f"{here.self_name}.device"
+                own = isinstance(device, ast.Attribute) and here.text(device) == f"{here.self_name}.device"
                 if is_fixed_device(device, here) or (own and from_batch(target, here)):
                     edits = _left_to_trainer(node, target, here)
-                    yield self.found(node, here, edits, call=f".to({ast.unparse(device)})")
+                    yield self.found(node, here, edits, call=f".to({here.text(device)})")
 
 
 def _left_to_trainer(call: ast.Call, target: ast.expr, here: Place) -> Edits | None:
@@ -150,6 +150,6 @@ def _moved(value: ast.expr, here: Place) -> str | None:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="cuda"), args=[]):
             return name
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="to"), args=[device]):
-            own = isinstance(device, ast.Attribute) and ast.unparse(device) == f"{here.self_name}.device"
+            own = isinstance(device, ast.Attribute) and here.text(device) == f"{here.self_name}.device"
             return name if own or is_fixed_device(device, here) else None
     return None

@@ -19,7 +19,7 @@ class GradContext(Rule):
     Why: The Trainer runs these hooks without gradients already (`Trainer(inference_mode=...)` chooses how). The context
     adds a level of indentation and suggests that it is needed.
 
-    Ignore when: The hook is also called by code of your own outside the Trainer.
+    Ignore when: Code of another file calls the hook outside the Trainer. Where the same file does, it is never reported.
     """
 
     code, name = "LIT302", "grad-context"
@@ -85,7 +85,7 @@ class GradContext(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call that turns gradients off: as a context, as a decorator of the hook, or by itself."""
-        if not isinstance(node, ast.Call):
+        if not isinstance(node, ast.Call) or here.hook in here.file.attributes_read:
             return
         name = here.resolve(node.func)
         if name not in CONTEXTS:
@@ -96,7 +96,7 @@ class GradContext(Rule):
         value = argument.value if isinstance(argument, ast.Constant) else argument
         turns_off = value is False if name == "torch.set_grad_enabled" else value is None or value is True
         if turns_off:
-            yield self.found(node, here, _without(node, here), call=ast.unparse(node), hook=here.hook)
+            yield self.found(node, here, _without(node, here), call=here.text(node), hook=here.hook)
 
 
 def _without(call: ast.Call, here: Place) -> Edits | None:

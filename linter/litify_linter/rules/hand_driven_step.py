@@ -51,7 +51,7 @@ class HandDrivenStep(Rule):
         if (
             here.module is None
             or not isinstance(node, ast.For)
-            or "loader" not in ast.unparse(node.iter).lower()
+            or "loader" not in here.text(node.iter).lower()
         ):
             return
         for part in ast.walk(node):
@@ -60,6 +60,6 @@ class HandDrivenStep(Rule):
                     owner == here.self_name and step in STEPS
                 ):
                     span = here.file.header_span(node)
-                    text = self.message.format(loader=ast.unparse(node.iter), step=step)
+                    text = self.message.format(loader=here.text(node.iter), step=step)
                     yield Finding(self.code, self.name, text, *span)
                     return

@@ -67,7 +67,7 @@ class KeptGraph(Rule):
                 return
         if owner == here.self_name and kept in set(_returned(here.method)):
             edits = replacement(value, here, f"{kept}.detach()")
-            yield self.found(node, here, edits, target=ast.unparse(target))
+            yield self.found(node, here, edits, target=here.text(target))
 
 
 def _returned(method: ast.AST) -> Iterable[str]:

@@ -90,12 +90,14 @@ class ModeSwitch(Rule):
                 is_self = isinstance(target, ast.Name) and target.id == here.self_name
                 if not is_self and (_root(target) != here.self_name or is_stranger(target, here)):
                     return
+                if here.hook != "training_step" and here.hook in here.file.attributes_read:
+                    return  # someone calls the hook by hand
                 if here.hook == "training_step" and _is_wanted(mode, is_self, here):
                     return
                 # To eval where it is eval already: without effect. A train() may be there for its effect.
                 off = mode == "eval" or bool(args and isinstance(args[0], ast.Constant) and not args[0].value)
                 edits = without_statement(node, here) if off and here.hook != "training_step" else None
-                yield self.found(node, here, edits, call=ast.unparse(node), hook=here.hook)
+                yield self.found(node, here, edits, call=here.text(node), hook=here.hook)
 
 
 def _is_wanted(mode: str, is_self: bool, here: Place) -> bool:

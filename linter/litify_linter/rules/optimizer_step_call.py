@@ -56,4 +56,4 @@ class OptimizerStepCall(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function, args=args):
                 if is_optimizer(target, here) or (len(args) == 1 and is_optimizer(args[0], here)):
-                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=here.text(function))

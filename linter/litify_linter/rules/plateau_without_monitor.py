@@ -22,7 +22,6 @@ class PlateauWithoutMonitor(Rule):
     severity = "error"
     visits = (ast.Return,)
     hooks = frozenset({"configure_optimizers"})
-    words = ("ReduceLROnPlateau",)
     examples = (
         Example(
             bad="""
@@ -49,6 +48,11 @@ class PlateauWithoutMonitor(Rule):
             """,
         ),
     )
+
+    @classmethod
+    def wants(cls, text: str) -> bool:
+        """Files that contain the word."""
+        return "ReduceLROnPlateau" in text
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """The scheduler in a list, or in a dictionary without the key."""

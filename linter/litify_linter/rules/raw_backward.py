@@ -77,9 +77,9 @@ class RawBackward(Rule):
             case ast.Call(func=ast.Attribute(value=ast.Attribute(), attr="backward"), args=[_, *_]):
                 return  # self.hmm.backward(observations)
             case ast.Call(func=ast.Attribute(value=target, attr="backward") as function) as node:
-                if here.resolve(target) is None and ast.unparse(target) != "super()":
+                if here.resolve(target) is None and here.text(target) != "super()":
                     edits = _through_module(node, here)
-                    yield self.found(node, here, edits, call=ast.unparse(function), loss=ast.unparse(target))
+                    yield self.found(node, here, edits, call=here.text(function), loss=here.text(target))
 
 
 def _through_module(call: ast.Call, here: Place) -> Edits | None:

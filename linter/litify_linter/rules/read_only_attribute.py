@@ -11,7 +11,6 @@ READ_ONLY = {
     "hparams": "use `self.save_hyperparameters(...)`",
     "hparams_initial": "use `self.save_hyperparameters(...)`",
     "device": "the Trainer chooses it",
-    "dtype": "the Trainer chooses it",
     "logger": "use `Trainer(logger=...)`",
     "loggers": "use `Trainer(logger=...)`",
     "current_epoch": "the Trainer counts",

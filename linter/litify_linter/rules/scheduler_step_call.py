@@ -60,7 +60,7 @@ class SchedulerStepCall(Rule):
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function):
                 values = [target, *(values_of(target.id, here) if isinstance(target, ast.Name) else [])]
                 if any(_gives_schedulers(value) for value in values):
-                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=here.text(function))
 
 
 def _gives_schedulers(node: ast.expr) -> bool:

@@ -52,4 +52,4 @@ class TrainingInCallback(Rule):
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function) if is_optimizer(
                 target, here
             ):
-                yield self.found(node, here, call=f"{ast.unparse(function)}()")
+                yield self.found(node, here, call=f"{here.text(function)}()")

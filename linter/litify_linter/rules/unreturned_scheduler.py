@@ -63,7 +63,7 @@ class UnreturnedScheduler(Rule):
                     if _is_scheduler(call, here):
                         yield self.found(call, here, _returned(name, method, here), scheduler=name)
                 case ast.Expr(value=ast.Call() as call) if _is_scheduler(call, here):
-                    yield self.found(call, here, scheduler=ast.unparse(call.func))
+                    yield self.found(call, here, scheduler=here.text(call.func))
 
 
 def _returned(scheduler: str, method: Function, here: Place) -> Edits | None:

@@ -26,7 +26,6 @@ class UnseededSplit(Rule):
     fix = "unsafe"
     visits = (ast.Call,)
     kinds = frozenset({MODULE, DATAMODULE})
-    words = ("split",)
     examples = (
         Example(
             bad="""
@@ -52,6 +51,11 @@ class UnseededSplit(Rule):
             """,
         ),
     )
+
+    @classmethod
+    def wants(cls, text: str) -> bool:
+        """Files that contain the word."""
+        return "split" in text
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """random_split without a generator, scikit-learn's train_test_split without random_state."""

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Fix, Rule
 
+# Stands for the codes of a suppression that names none.
+BLANKET = "the comment"
+
 
 class UnusedSuppression(Rule):
     """A suppression comment that names a rule which finds nothing there.

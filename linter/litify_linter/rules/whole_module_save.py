@@ -65,7 +65,7 @@ class WholeModuleSave(Rule):
                 if (here.module is not None and is_module(saved, here)) or _is_new_module(saved, here):
                     _, _, line, end = here.file.span(saved)
                     edits = Edits((Edit(line, end, line, end, ".state_dict()"),))
-                    yield self.found(node, here, edits, object=ast.unparse(saved))
+                    yield self.found(node, here, edits, object=here.text(saved))
 
 
 def _is_new_module(node: ast.expr, here: Place) -> bool:

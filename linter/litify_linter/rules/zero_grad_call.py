@@ -57,4 +57,4 @@ class ZeroGradCall(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="zero_grad") as function):
                 if not is_stranger(target, here):
-                    yield self.found(node, here, without_statement(node, here), call=ast.unparse(function))
+                    yield self.found(node, here, without_statement(node, here), call=here.text(function))
