@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from litify import profilers as profilers
     from litify import strategies as strategies
     from litify import tuner as tuner
+    from litify import utilities as utilities
     from litify.callbacks.base import Callback as Callback
     from litify.combined_loader import CombinedLoader as CombinedLoader
     from litify.datamodule import LightningDataModule as LightningDataModule
@@ -35,7 +36,7 @@ _NAMES = {
     "Trainer": "litify.trainer",
     "seed_everything": "litify.seed",
 }
-_MODULES = ("callbacks", "loggers", "profilers", "strategies", "tuner")
+_MODULES = ("callbacks", "loggers", "profilers", "strategies", "tuner", "utilities")
 __all__ = [*_NAMES, *_MODULES, "__version__"]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from litify import hparams
 from litify.errors import CheckpointError
-from litify.hooks import run
+from litify.hooks import Hook, run
 from litify.metrics import scalars
 from litify.progress import from_loops, to_loops
 from litify.rank_zero import warn
@@ -69,7 +69,7 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         if owner is not None:
             hparams.to_checkpoint(owner, checkpoint, key)
     if trainer.datamodule is not None:
-        kept = trainer.datamodule.state_dict()
+        kept = data_hook(trainer, "state_dict")()
         if kept:
             checkpoint[type(trainer.datamodule).__qualname__] = kept
     if not weights_only and trainer.hooks is not None:
@@ -81,6 +81,12 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         )
     run((module.on_save_checkpoint,), "on_save_checkpoint", trainer.results, checkpoint)
     return checkpoint
+
+
+def data_hook(trainer: Trainer, name: str) -> Hook:
+    """A method of the data module, recorded by the profiler."""
+    owner = trainer.datamodule
+    return trainer.profiler.wrap(getattr(owner, name), f"[LightningDataModule]{type(owner).__name__}.{name}")
 
 
 def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def restore_module(
     if datamodule is not None:
         kept = checkpoint.get(type(datamodule).__qualname__)
         if kept:
-            datamodule.load_state_dict(kept)
+            data_hook(trainer, "load_state_dict")(kept)
     _restore_callbacks(trainer, checkpoint)
 
 
@@ -186,6 +192,10 @@ def _restore_place(state: State, checkpoint: dict[str, Any], own: dict[str, Any]
         for name in PLACE:
             setattr(state, name, own[name])
         state.phase = Phase(own["phase"])
+        if (
+            state.phase is Phase.EPOCH_END and not state.is_last_batch
+        ):  # stopped within it: the epoch is to go on
+            state.phase, state.epochs_processed = Phase.BATCHES, state.epochs_processed - 1
     elif "loops" in checkpoint:
         for name, value in from_loops(checkpoint["loops"]["fit_loop"]).items():
             setattr(state, name, value)

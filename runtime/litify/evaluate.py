@@ -19,6 +19,7 @@ from litify.data import Loaders, OnDemand
 from litify.hooks import run
 from litify.job import EvalJob
 from litify.metrics import Metrics
+from litify.strategies.base import Strategy
 
 Batch = tuple[Any, int, int | None]
 
@@ -84,10 +85,26 @@ def iterate(job: EvalJob, loaders: Loaders, limits: list[float]) -> Iterator[Bat
         batches = _together(loaders, min(loaders.num_batches, max(limits)))
     else:
         batches = _one_after_another(loaders, limits, iter(loaders.flat[0]))
+    if job.trainer.world_size > 1:
+        batches = _in_company(job.trainer.strategy, batches, limits)
     if not job.fetches:
         return batches
     turns = OnDemand(batches, job.fetched).turns()
     return ((on_demand, index, None) for index, on_demand in enumerate(turns))
+
+
+def _in_company(strategy: Strategy, batches: Iterator[Batch], limits: list[float]) -> Iterator[Batch]:
+    """The batches of one of several processes, with the strategy told when the others have none any more.
+
+    Each sample is evaluated once, so that a process may have a batch more than another.
+    """
+    common = [strategy.reduce(torch.tensor(float(limit)), "min").item() for limit in limits]
+    try:
+        for batch in batches:
+            strategy.alone = batch[1] >= common[batch[2] or 0]
+            yield batch
+    finally:
+        strategy.alone = False
 
 
 def _together(loaders: Loaders, limit: float) -> Iterator[Batch]:

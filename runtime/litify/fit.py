@@ -39,7 +39,7 @@ from litify.errors import MisconfigurationException
 from litify.hooks import run
 from litify.job import FitJob
 from litify.optim import step_schedulers
-from litify.outputs import as_outputs, check_loss, loss_of
+from litify.outputs import as_outputs, check_loss, loss_of, refuse_no_loss
 from litify.rank_zero import warn
 from litify.seed import isolate_rng, set_rng_state
 from litify.state import Phase, RunningStage, State
@@ -160,7 +160,7 @@ def plain_batches(job: FitJob, state: State, first: int) -> int:
                     check_loss(loss)
                     raise
             elif job.strategy.world_size > 1:
-                refuse_skipping(job)
+                refuse_no_loss(job.module, job.strategy.world_size)
             optimizer_step()
             state.optimizer_steps += 1
             state.batch = batch_idx + 1
@@ -289,7 +289,7 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
                 check_loss(loss)
                 raise
         elif job.strategy.world_size > 1:
-            refuse_skipping(job)
+            refuse_no_loss(job.module, job.strategy.world_size)
         return loss
 
     if accumulate == 1 or steps_after(job, state, batch_idx):
@@ -300,18 +300,6 @@ def optimize(job: FitJob, state: State, batch: Any, batch_idx: int) -> Any:
         with job.blocks_sync():
             forward_backward()
     return output
-
-
-def refuse_skipping(job: FitJob) -> None:
-    """A batch without a loss, in one of several processes.
-
-    Raises:
-        RuntimeError: always; the others would wait for this one's gradients.
-    """
-    raise RuntimeError(
-        f"{type(job.module).__name__}.training_step returned None in one of {job.strategy.world_size} processes, and the others would wait "
-        "for its gradients for ever: return a loss, 0 * loss for a batch to be skipped."
-    )
 
 
 def window_of(job: FitJob, batch_idx: int) -> int:

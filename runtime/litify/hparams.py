@@ -19,6 +19,7 @@ from litify.rank_zero import warn
 NAME_KEY = "hparams_name"
 HPARAMS_KEY = "hyper_parameters"
 DATA_KEY = "datamodule_hyper_parameters"
+OMEGACONF_KEY = "hparams_omegaconf"  # the hyperparameters were an OmegaConf object, and are to be one again
 PAST_KEYS = ("hparams", "module_arguments")  # of Lightning before 1.0
 
 
@@ -113,6 +114,16 @@ class HyperparametersMixin:
             self._hparams = AttributeDict()
         return self._hparams
 
+    @hparams.setter
+    def hparams(self, found: Any) -> None:
+        from litify.classic.hints import hint
+
+        hint("self.hparams = hparams", "self.save_hyperparameters(hparams)")
+        frame = inspect.currentframe()
+        while frame is not None and frame.f_code.co_name != "__init__":
+            frame = frame.f_back
+        self.save_hyperparameters(found, frame=frame)
+
     @property
     def hparams_initial(self) -> Any:
         """A copy of the hyperparameters as they were first kept."""
@@ -205,17 +216,36 @@ def to_checkpoint(instance: Any, checkpoint: dict[str, Any], key: str) -> None:
         name = getattr(instance, "_hparams_name", None)
         if name:
             checkpoint[NAME_KEY] = name
+        if _is_omegaconf(found):
+            from omegaconf import OmegaConf  # type: ignore[import-not-found, unused-ignore]
+
+            checkpoint[OMEGACONF_KEY], found = True, OmegaConf.to_container(found)
         checkpoint[key] = dict(found)
 
 
-def instantiate(cls: type[Any], found: Mapping[str, Any], name: str | None, given: Mapping[str, Any]) -> Any:
+def _is_omegaconf(found: Any) -> bool:
+    return type(found).__module__.partition(".")[0] == "omegaconf"
+
+
+def instantiate(
+    cls: type[Any],
+    found: Mapping[str, Any],
+    name: str | None,
+    given: Mapping[str, Any],
+    omegaconf: bool = False,
+) -> Any:
     """Make an instance from kept hyperparameters, `given` taking precedence, leaving out what `__init__` does not take."""
     parameters = inspect.signature(cls.__init__).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     values = dict(found)
+    made: Any = AttributeDict
+    if omegaconf:
+        from omegaconf import OmegaConf
+
+        made = OmegaConf.create
     if name and name != "kwargs" and name in parameters:
         arguments = {
-            name: AttributeDict({**values, **given.get(name, {})}),
+            name: made({**values, **given.get(name, {})}),
             **{k: v for k, v in given.items() if k != name},
         }
     else:
@@ -265,7 +295,7 @@ class LoadsFromCheckpoint(HyperparametersMixin):
 
             found = {**found, **load_hparams_file(hparams_file)}
         try:
-            instance = instantiate(cls, found, checkpoint.get(NAME_KEY), kwargs)
+            instance = instantiate(cls, found, checkpoint.get(NAME_KEY), kwargs, OMEGACONF_KEY in checkpoint)
         except TypeError as error:
             raise TypeError(
                 f"{checkpoint_path}: {cls.__name__} cannot be made from its hyperparameters ({error}); pass the missing "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -215,12 +215,20 @@ class FitJob:
             id(optimizer): self._recorded(self._stepper(optimizer), "optimizer_step")
             for optimizer in optimizers
         }
-        self.wrapped = [LightningOptimizer(optimizer, self._user_step) for optimizer in optimizers]
+        self.wrapped = [
+            LightningOptimizer(optimizer, self._user_step, self._toggled) for optimizer in optimizers
+        ]
         if not optimizers:
             return
         self.step_first = self.steppers[id(optimizers[0])]
         if not self.before_zero_grad and self.own_zero_grad is None:
             self.zero_first = optimizers[0].zero_grad
+
+    @contextmanager
+    def _toggled(self, optimizer: LightningOptimizer, sync_grad: bool) -> Iterator[None]:
+        blocked = nullcontext() if sync_grad else self.strategy.block_grad_sync()
+        with self.module.toggled_optimizer(optimizer), blocked:
+            yield
 
     def _recorded(self, function: Hook, name: str = "backward") -> Hook:
         return self.trainer.profiler.wrap(function, f"[Strategy]{type(self.strategy).__name__}.{name}")

@@ -201,7 +201,7 @@ class Results:
 
     def _set_last(self, slot: Slot, value: Any) -> None:
         if slot.metric:
-            slot.last = value._forward_cache
+            slot.last, slot.total = value._forward_cache, value  # to be reset at the end of the epoch
         elif slot.sync is not None:
             slot.last = slot.sync(_tensor(value).clone(), slot.reduce)
         elif isinstance(value, Tensor):

@@ -173,6 +173,10 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
         slot = results.slots.get(key)
         if slot is None:
             slot = results.register(key, value, sync_dist_group)
+            if logger and self._trainer is not None and not self._trainer.loggers:
+                warn(
+                    f"self.log({name!r}, logger=True): the Trainer has no logger, so the value goes nowhere but to callbacks."
+                )
         results.update(slot, value, batch_size)
 
     def _log_nowhere(self, name: str) -> None:

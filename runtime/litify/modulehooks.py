@@ -23,7 +23,7 @@ class ModuleHooks:
     def test_step(self, batch: Any, batch_idx: int) -> Any:
         """As `validation_step`, for test data."""
 
-    def predict_step(self, batch: Any, *where: Any) -> Any:
+    def predict_step(self, batch: Any, *where: Any, **more: Any) -> Any:
         """The prediction for a batch, by default `self(batch)`. Takes batch_idx and dataloader_idx as the other steps do."""
         return self(batch)  # type: ignore[operator]
 

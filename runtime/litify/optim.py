@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -246,12 +246,16 @@ class LightningOptimizer:
     An instance is also an instance of the class of the optimizer it wraps. Its attributes are the wrapped one's.
     """
 
-    def __init__(self, optimizer: Optimizer, step: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        step: Callable[..., Any] | None = None,
+        toggle: Callable[[Any, bool], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self.__class__ = type("Lightning" + type(optimizer).__name__, (type(self), type(optimizer)), {})
-        vars(self).update({k: v for k, v in vars(optimizer).items() if k not in ("step", "__del__")})
         self._optimizer = optimizer
         self._step = step or _bare_step
-        self._toggle: Callable[[], Any] | None = None
+        self._toggle = toggle
         self.zero_grad = optimizer.zero_grad  # straight to the optimizer: called for every batch
 
     @property
@@ -264,9 +268,14 @@ class LightningOptimizer:
 
     @contextmanager
     def toggle_model(self, sync_grad: bool = True) -> Iterator[None]:
-        """Only this optimizer's parameters require gradients inside; with sync_grad=False ranks do not exchange them."""
-        assert self._toggle is not None
-        with self._toggle(self, sync_grad):  # type: ignore[call-arg]
+        """Only this optimizer's parameters require gradients inside; with sync_grad=False ranks do not exchange them.
+
+        Raises:
+            RuntimeError: no Trainer made this object.
+        """
+        if self._toggle is None:
+            raise RuntimeError("toggle_model needs the optimizer that self.optimizers() gives during fit.")
+        with self._toggle(self, sync_grad):
             yield
 
     def state_dict(self) -> dict[str, Any]:

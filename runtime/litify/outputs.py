@@ -54,3 +54,15 @@ def as_outputs(output: Any) -> dict[str, Any]:
     if isinstance(output, Tensor):
         return {"loss": output.detach()}
     return {key: value.detach() if isinstance(value, Tensor) else value for key, value in output.items()}
+
+
+def refuse_no_loss(module: Any, world_size: int) -> None:
+    """A batch without a loss, in one of several processes.
+
+    Raises:
+        RuntimeError: always; the others would wait for this one's gradients.
+    """
+    raise RuntimeError(
+        f"{type(module).__name__}.training_step returned None in one of {world_size} processes, and the others would wait for its "
+        "gradients for ever: return a loss, 0 * loss for a batch to be skipped."
+    )

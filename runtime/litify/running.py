@@ -99,11 +99,11 @@ def _run(
     trainer.results = None  # setup hooks cannot log
     _verify(trainer, module, fn)
     strategy.setup_environment()
-    _prepare_data(trainer, module)
     if trainer.profiler.active:
         trainer.profiler.module = module
         rank = trainer.local_rank if trainer.world_size > 1 else None
         trainer.profiler.setup(stage=str(fn), local_rank=rank, log_dir=trainer.log_dir)
+    _prepare_data(trainer, module)
     _setup(trainer, module, hooks, fn)
     kept = _restore(trainer, module, ckpt_paths, weights_only, fitting)
     strategy.setup_module(module, training=fitting)
@@ -153,7 +153,11 @@ def _prepare_data(trainer: Trainer, module: LightningModule) -> None:
     for owner in (trainer.datamodule, module):
         if owner is not None and replaced("prepare_data", owner):
             if trainer.local_rank == 0 if owner.prepare_data_per_node else trainer.is_global_zero:
-                owner.prepare_data()
+                (
+                    checkpoint.data_hook(trainer, "prepare_data")
+                    if owner is trainer.datamodule
+                    else owner.prepare_data
+                )()
             trainer.strategy.barrier("prepare_data")
 
 
@@ -161,7 +165,7 @@ def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: Trai
     for logger in trainer.loggers:
         _ = getattr(logger, "experiment", None)  # opens files now, so that setup hooks can write
     if trainer.datamodule is not None:
-        trainer.datamodule.setup(stage=fn)
+        checkpoint.data_hook(trainer, "setup")(stage=fn)
     hooks.call("setup", stage=fn)
     trainer.strategy.barrier("setup")
     if replaced("configure_model", module):
@@ -171,7 +175,7 @@ def _setup(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: Trai
 
 def _teardown(trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn) -> None:
     if trainer.datamodule is not None:
-        trainer.datamodule.teardown(stage=fn)
+        checkpoint.data_hook(trainer, "teardown")(stage=fn)
     hooks.call("teardown", stage=fn)
 
 
@@ -233,7 +237,7 @@ def _evaluate(
     module.zero_grad()  # their memory is wanted
     trainer.enter(STAGES[fn], job.results)
     if fn is TrainerFn.PREDICTING:
-        keep = options["return_predictions"]
+        keep = _keeps_predictions(trainer, options["return_predictions"])
         predictions = evaluate.predict(job, keep, trainer.inference_mode)
         return (predictions[0] if len(predictions) == 1 else predictions) if keep else None
     logged = evaluate.evaluate(job, inference_mode=trainer.inference_mode)
@@ -241,6 +245,21 @@ def _evaluate(
     if options["verbose"] and trainer.is_global_zero:
         print_results(answers, job.kind)
     return answers
+
+
+def _keeps_predictions(trainer: Trainer, asked: bool | None) -> bool:
+    """Whether predict returns something; the processes of spawn and fork each have but a part, which would be lost.
+
+    Raises:
+        MisconfigurationException: asked for where it cannot be done.
+    """
+    spawned = trainer.strategy.start_method != "popen"
+    if spawned and asked:
+        raise MisconfigurationException(
+            "Trainer.predict(return_predictions=True) cannot return what other processes made from this one predict: pass False, and "
+            "write predictions by a BasePredictionWriter callback."
+        )
+    return not spawned if asked is None else asked
 
 
 def has_validation(trainer: Trainer, module: LightningModule) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 from collections.abc import Mapping
 from datetime import timedelta
@@ -109,6 +111,30 @@ def check(
         raise MisconfigurationException(
             f"Trainer(reload_dataloaders_every_n_epochs={reload_every!r}): pass a number of epochs, 0 for never."
         )
+
+
+def from_environment(given: dict[str, Any], init: Any) -> dict[str, Any]:
+    """Arguments, those left at their default taken from environment variables such as PL_TRAINER_DEVICES=2.
+
+    Args:
+        init: `Trainer.__init__`, whose defaults count.
+    """
+    prefix = "PL_TRAINER_"
+    asked = {
+        name.removeprefix(prefix).lower(): text
+        for name, text in os.environ.items()
+        if name.startswith(prefix)
+    }
+    if not asked:
+        return given
+    defaults = inspect.signature(init).parameters
+    for name in asked.keys() & given.keys():
+        if given[name] is defaults[name].default:
+            try:
+                given = {**given, name: ast.literal_eval(asked[name])}
+            except (ValueError, SyntaxError):
+                given = {**given, name: asked[name]}
+    return given
 
 
 def barebones(given: dict[str, Any]) -> dict[str, Any]:

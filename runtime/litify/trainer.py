@@ -128,6 +128,7 @@ class Trainer(Attached):
 
     def _configure(self, given: dict[str, Any]) -> None:
         """Take checked arguments; attributes have their names."""
+        given = settings.from_environment(given, Trainer.__init__)
         if given["barebones"]:
             given = settings.barebones(given)
         interval = 1.0 if given["val_check_interval"] is None else given["val_check_interval"]
@@ -184,6 +185,9 @@ class Trainer(Attached):
             self.max_epochs = -1 if unlimited else 1000
         if self.min_epochs is None:
             self.min_epochs = 1 if self.min_steps is not None else 0
+
+    add_argparse_args = staticmethod(arguments.add_argparse_args)
+    from_argparse_args = classmethod(arguments.from_argparse_args)
 
     # -- what users call ---------------------------------------------------------------------------------------------------
 
@@ -283,7 +287,8 @@ class Trainer(Attached):
         """One pass of predict_step.
 
         Args:
-            return_predictions: False keeps none, to save memory.
+            return_predictions: False keeps none, to save memory. With strategies that make processes from this one
+                (ddp_spawn, ddp_fork) none can be returned; a BasePredictionWriter writes them.
 
         Returns:
             A list of predictions per batch; with several loaders, a list of such lists.
@@ -291,9 +296,8 @@ class Trainer(Attached):
         module = self._known(model, TrainerFn.PREDICTING)
         self.attach(module, datamodule, predict=dataloaders)
         paths = self.find_checkpoint(ckpt_path, TrainerFn.PREDICTING, model is not None)
-        keep = return_predictions is not False
         answer: list[Any] | None = call(
-            self, TrainerFn.PREDICTING, module, paths, weights_only, return_predictions=keep
+            self, TrainerFn.PREDICTING, module, paths, weights_only, return_predictions=return_predictions
         )
         return answer
 

@@ -116,6 +116,18 @@ def test_checkpoints_hold_the_averages_and_the_weights_in_training(tmp_path: Pat
         quiet(tmp_path, callbacks=[WeightAveraging()]).fit(plain, loader(), ckpt_path=tmp_path / "plain.ckpt")
 
 
+def test_a_failed_validation_leaves_the_weights_in_training(tmp_path: Path) -> None:
+    class Failing(Validated):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            if not self.trainer.sanity_checking:
+                raise ZeroDivisionError
+
+    module, seen = Failing(), Snapshots()
+    with pytest.raises(ZeroDivisionError):
+        quiet(tmp_path, callbacks=[WeightAveraging(), seen]).fit(module, loader(), loader(4))
+    assert all(torch.equal(value, seen.steps[-1][name]) for name, value in weights(module).items())
+
+
 def test_batch_norms_get_statistics_of_the_averaged_weights(tmp_path: Path) -> None:
     module = Normed()
     trainer = quiet(tmp_path, callbacks=[StochasticWeightAveraging(0.05, 1)], max_epochs=3)

@@ -106,5 +106,5 @@ def test_a_module_needs_a_backbone(tmp_path: Path) -> None:
         def freeze_before_training(self, pl_module: Any) -> None:
             pass
 
-    with pytest.raises(MisconfigurationException, match="set self.backbone"):
+    with pytest.raises(MisconfigurationException, match="trains Classifier"):
         quiet(tmp_path, callbacks=[Later()]).fit(Classifier(), loader())

@@ -282,6 +282,18 @@ def test_what_spawned_processes_did_comes_back(tmp_path: Path, strategy: str) ->
 
 
 @pytest.mark.slow
+def test_predictions_of_forked_processes_are_not_returned_in_part() -> None:
+    class Predicting(Classifier):
+        def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return self.net(batch[0])
+
+    trainer = quiet(devices=2, strategy="ddp_fork")
+    assert trainer.predict(Predicting(), loader(8)) is None
+    with pytest.raises(Exception, match="BasePredictionWriter"):
+        trainer.predict(Predicting(), loader(8), return_predictions=True)
+
+
+@pytest.mark.slow
 def test_a_spawned_process_that_fails_is_told_here() -> None:
     counts = Counts()
     with pytest.raises(Exception, match="as meant"):
@@ -318,3 +330,16 @@ def test_a_step_may_fetch_its_batches_itself() -> None:
     trainer.fit(module, batches, {"one": batches[:1], "other": batches[1:]})
     assert module.seen == [(1.0, 0, 0), (2.0, 1, 0), (-1.0, 0, 0), (-2.0, 0, 1), (-3.0, 1, 1)]
     assert trainer.global_step == 2
+
+
+class Gathering(Validated):
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.all_gather(batch[0].mean())
+
+
+@pytest.mark.slow
+def test_an_exchange_in_a_batch_that_others_have_not_is_refused_and_does_not_hang() -> None:
+    trainer = quiet(devices=2, strategy="ddp_fork")
+    trainer.validate(Gathering(), loader(4, 1), verbose=False)  # two batches each
+    with pytest.raises(Exception, match="Rank 0 has an evaluation batch more than others"):
+        trainer.validate(Gathering(), loader(3, 1), verbose=False)

@@ -95,6 +95,19 @@ def test_pytorch_profiler_names_actions_and_layers(tmp_path: Path) -> None:
     assert "aten::linear" in (tmp_path / "fit-ops.txt").read_text()
 
 
+def test_pytorch_profiler_is_over_when_fit_is(tmp_path: Path) -> None:
+    class Late(Callback):
+        def on_fit_end(self, *args: Any) -> None:
+            pass
+
+    profiler = PyTorchProfiler(tmp_path, "ops", schedule=None)
+    trainer = quiet(tmp_path, profiler=profiler, callbacks=[Late()], max_epochs=1)
+    trainer.fit(Validated(), loader())
+    assert profiler.profiler is None and not torch.autograd._profiler_enabled()
+    trainer.validate(Validated(), loader(), verbose=False)
+    assert (tmp_path / "validate-ops.txt").exists()
+
+
 def test_pytorch_profiler_writes_a_trace(tmp_path: Path) -> None:
     profiler = PyTorchProfiler(tmp_path, "ops")
     quiet(tmp_path, profiler=profiler, max_epochs=1).fit(Classifier(), loader())

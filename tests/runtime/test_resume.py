@@ -96,6 +96,19 @@ def test_resumed_from_any_place_ends_the_same(tmp_path: Path, options: dict[str,
         assert trainer.current_epoch == EPOCHS, place
 
 
+def test_an_epoch_that_max_steps_cut_short_goes_on(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = Scheduled()
+    run(whole)
+    torch.manual_seed(0)
+    first = run(Scheduled(), callbacks=ModelCheckpoint(tmp_path), enable_checkpointing=True, max_steps=7)
+    torch.manual_seed(99)
+    resumed = Scheduled()
+    trainer = run(resumed, first.checkpoint_callback.best_model_path)
+    assert trainer.current_epoch == EPOCHS and trainer.global_step == 15
+    assert_same_weights(resumed, whole)
+
+
 def test_epoch_and_steps_go_on(tmp_path: Path) -> None:
     trainer = quiet(tmp_path, enable_checkpointing=True, max_epochs=2)
     trainer.fit(Classifier(), loader(20))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from litify.callbacks.prediction_writer import BasePredictionWriter as BasePredictionWriter
     from litify.callbacks.progress import ProgressBar as ProgressBar
     from litify.callbacks.progress import TQDMProgressBar as TQDMProgressBar
+    from litify.callbacks.pruning import ModelPruning as ModelPruning
     from litify.callbacks.rich_model_summary import RichModelSummary as RichModelSummary
     from litify.callbacks.rich_progress import RichProgressBar as RichProgressBar
     from litify.callbacks.rich_progress import RichProgressBarTheme as RichProgressBarTheme
@@ -53,6 +54,7 @@ _NAMES = {
     "LearningRateFinder": "lr_finder",
     "LearningRateMonitor": "lr_monitor",
     "ModelCheckpoint": "model_checkpoint",
+    "ModelPruning": "pruning",
     "ModelSummary": "model_summary",
     "OnExceptionCheckpoint": "on_exception",
     "ProgressBar": "progress",

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from litify.callbacks.base import Callback
 from litify.errors import MisconfigurationException
+from litify.hooks import fetches
 
 if TYPE_CHECKING:
     from litify.module import LightningModule
@@ -70,6 +71,12 @@ class BasePredictionWriter(Callback):
             batch_indices: a list per loader of the indices of each batch.
         """
         raise NotImplementedError
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if fetches(pl_module.predict_step):
+            raise NotImplementedError(
+                "BasePredictionWriter cannot tell which batches predict_step takes from dataloader_iter; take batch and batch_idx."
+            )
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         job = trainer.eval_job

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -92,6 +93,9 @@ class TQDMProgressBar(ProgressBar):
 
     def __init__(self, refresh_rate: int = 1, process_position: int = 0, leave: bool = False) -> None:
         super().__init__()
+        if "COLAB_GPU" in os.environ and refresh_rate == 1:
+            refresh_rate = 20  # Colab's output is slow
+        refresh_rate = max(refresh_rate, int(os.environ.get("TQDM_MINITERS", "0")))
         if refresh_rate < 0:
             raise ValueError(f"TQDMProgressBar(refresh_rate={refresh_rate}): pass 0 for no bar, or more.")
         self._refresh_rate, self._process_position, self._leave = refresh_rate, process_position, leave
@@ -132,8 +136,6 @@ class TQDMProgressBar(ProgressBar):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._next = 0.0
-        if self.is_disabled:
-            return
         if not _is_open(self._train_bar) or self._leave:
             self._train_bar = self.init_train_tqdm()
         self._train_bar.reset(_total(self.total_train_batches))
@@ -173,11 +175,10 @@ class TQDMProgressBar(ProgressBar):
     # -- evaluation ---------------------------------------------------------------------------------------------------------
 
     def _start(self, name: str, total: float, make: Callable[[], Any]) -> None:
-        if self.is_enabled:
-            self._val_bar = make()
-            self._val_bar.reset(_total(total))
-            self._val_bar.set_description(name)
-            self._next = 0.0
+        self._val_bar = make()
+        self._val_bar.reset(_total(total))
+        self._val_bar.set_description(name)
+        self._next = 0.0
 
     def _advance(self) -> None:
         if self._val_bar is not None:
@@ -290,7 +291,7 @@ class TQDMProgressBar(ProgressBar):
         from tqdm import tqdm
 
         separator = kwargs.pop("sep", " ")
-        tqdm.write(separator.join(map(str, args)), file=kwargs.pop("file", sys.stdout), **kwargs)
+        tqdm.write(separator.join(map(str, args)), **kwargs)
 
 
 def _is_open(bar: Any) -> bool:

@@ -132,7 +132,9 @@ class StochasticWeightAveraging(Callback):
             say(
                 f"litify: {type(configs[0].scheduler).__name__} gives way to the schedule of weight averaging"
             )
-        configs[:] = [LRSchedulerConfig(self._scheduler)]
+        # Anew, as a scheduler wraps `optimizer.step` to see that it is called.
+        assert trainer.job is not None
+        trainer.job.take_optimizers(trainer.optimizers, [LRSchedulerConfig(self._scheduler)])
 
     @torch.no_grad()
     def _update(self, module: LightningModule) -> None:

@@ -42,6 +42,7 @@ class WeightAveraging(Callback):
         self._average_model: AveragedModel | None = None
         self._latest_update_step = 0
         self._latest_update_epoch = -1
+        self._swapped = False  # validation is running, with the averages in the module
 
     def should_update(self, step_idx: int | None = None, epoch_idx: int | None = None) -> bool:
         """Whether to take the weights of now into the average; override for another plan.
@@ -97,6 +98,11 @@ class WeightAveraging(Callback):
                 kept = average.data.clone()
                 average.data.copy_(current.data)
                 current.data.copy_(kept)
+            self._swapped = not self._swapped
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._swapped:  # a checkpoint may be written now
+            self._swap(pl_module)
 
     def _pairs(self, module: LightningModule) -> Iterator[tuple[Tensor, Tensor]]:
         def tensors(owner: nn.Module) -> Iterator[Tensor]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -103,9 +107,9 @@ def _translate(name: str, value: Any, given: Arguments, callbacks: list[Any], ke
     elif name in CALLBACKS:
         CALLBACKS[name](value, given, callbacks, kept)
     elif name != "resume_from_checkpoint":  # see `after_init`
-        raise TypeError(
-            f"Trainer() got an unexpected argument {name!r}; see help(litify.Trainer) for those it takes."
-        )
+        close = get_close_matches(name, given, 1)
+        advice = f"did you mean {close[0]!r}?" if close else "see help(litify.Trainer) for those it takes."
+        raise TypeError(f"Trainer() got an unexpected argument {name!r}; {advice}")
 
 
 def _gpus(value: Any, given: Arguments, kept: Arguments) -> None:
@@ -304,6 +308,45 @@ def _tune(trainer: Trainer, model: Any, *loaders: Any, **sources: Any) -> Argume
             found["scale_batch_size" if kind is BatchSizeFinder else "lr_find"] = getattr(finder, name)
     trainer.callbacks = [c for c in others if not isinstance(c, (BatchSizeFinder, LearningRateFinder))]
     return found
+
+
+def add_argparse_args(parent_parser: ArgumentParser, **kwargs: Any) -> ArgumentParser:
+    """`Trainer.add_argparse_args(parser)`: a parser that takes each of Trainer's arguments besides."""
+    from litify.trainer import Trainer  # which is built on this module
+
+    hint("Trainer.add_argparse_args(parser)", "litify run SCRIPT --max-epochs 3 ...")
+    parser = ArgumentParser(parents=[parent_parser], add_help=False)
+    group = parser.add_argument_group("litify.Trainer")
+    parameters = inspect.signature(Trainer.__init__).parameters
+    known = {name: p.default for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for name, default in {**known, **dict.fromkeys(SHOWN)}.items():
+        group.add_argument(f"--{name}", default=default, type=_literal, nargs="?", const=True)
+    return parser
+
+
+SHOWN = (
+    "gpus",
+    "tpu_cores",
+    "num_processes",
+    "distributed_backend",
+    "resume_from_checkpoint",
+    "weights_save_path",
+)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def from_argparse_args(cls: type[Trainer], /, args: Any, **kwargs: Any) -> Trainer:
+    """`Trainer.from_argparse_args(args)`: of a Namespace (or a parser, which then parses), what Trainer takes."""
+    hint("Trainer.from_argparse_args(args)", "Trainer(max_epochs=args.max_epochs, ...)")
+    found = vars(args.parse_args() if isinstance(args, ArgumentParser) else args)
+    names = {*inspect.signature(cls.__init__).parameters, *RENAMED, *DEVICES, *CALLBACKS, *SHOWN}
+    return cls(**{**{name: value for name, value in found.items() if name in names}, **kwargs})
 
 
 def keywords(**old_to_new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:

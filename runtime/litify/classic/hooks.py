@@ -41,13 +41,11 @@ def _with_todays_arguments(function: Any, hook: str, leading: int) -> Any:
     Args:
         leading: how many arguments come before the hook's own: self, or self, trainer and module.
     """
-    names = list(inspect.signature(function).parameters)[leading:]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in positional]
+    names = [parameter.name for parameter in parameters][leading:]
     today = TODAY[hook]
-    known = {*today, "optimizer"} if hook == "backward" else set(today)
-    old = [
-        name for name in names if name in GONE or name in SYNONYMS or (name in known and name not in today)
-    ]
-    if not old:
+    if not GONE.keys() & set(names) and not (hook == "backward" and "optimizer" in names):
         return None
     hint(f"{hook}({', '.join(names)})", f"{hook}({', '.join(today)})")
 
@@ -58,14 +56,22 @@ def _with_todays_arguments(function: Any, hook: str, leading: int) -> Any:
             return function(*args, **kwargs)
         module = before[-1]
         index = getattr(module, "_optimizer_idx", 0)
-        values = {**GONE, **dict.fromkeys(INDICES, index), **dict(zip(today, own, strict=False)), **kwargs}
-        if hook == "backward":
-            values["optimizer"] = module.trainer.optimizers[index]
+        values = {**dict(zip(today, own, strict=False)), **kwargs}
         if hook == "optimizer_step":
             values["optimizer_closure"] = _computed_first(values)
-        for synonym, name in SYNONYMS.items():
-            values.setdefault(synonym, values.get(name))
-        return function(*before, **{name: values[name] for name in names if name in values})
+        wanted = [SYNONYMS.get(name, name) for name in names]
+        left = [
+            value for name, value in values.items() if name not in wanted
+        ]  # for arguments with names of their own
+        values = {**GONE, **dict.fromkeys(INDICES, index), **values}
+        if hook == "backward":
+            values["optimizer"] = module.trainer.optimizers[index]
+        chosen = {
+            name: values[meant] if meant in values else left.pop(0)
+            for name, meant in zip(names, wanted, strict=True)
+            if meant in values or left
+        }
+        return function(*before, **chosen)
 
     return translated
 

@@ -24,7 +24,8 @@ def log_result(module: LightningModule, result: Any, whole: bool = False) -> Non
     """
     if not isinstance(result, Mapping):
         return
-    logs, bars = dict(result.get("log") or {}), dict(result.get("progress_bar") or {})
+    logs, bars = (result.get(key) for key in ("log", "progress_bar"))
+    logs, bars = (dict(found) if isinstance(found, Mapping) else {} for found in (logs, bars))
     if logs or bars:
         hint('{"log": ..., "progress_bar": ...} in results', "self.log(name, value, prog_bar=...)")
     for name, value in {**bars, **logs}.items():

@@ -209,4 +209,5 @@ class WandbLogger(Logger):
                 self._upload(callback)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_experiment": None}
+        init = {**self._wandb_init, "id": self.version}  # the copy goes on with the run
+        return {**vars(self), "_experiment": None, "_wandb_init": init}

@@ -93,6 +93,15 @@ def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        cause = _os_error(error)
+        if cause is None:
+            raise
+        raise OSError(
+            cause.errno,
+            f"{path}: cannot be written ({cause.strerror}); checkpoints written before are as they were",
+        ) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -102,6 +111,13 @@ def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _os_error(error: BaseException | None) -> OSError | None:
+    """What made a write fail; torch's writer hides it behind a RuntimeError of its own."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def remove_leftovers(folder: Path) -> None:

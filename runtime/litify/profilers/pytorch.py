@@ -128,10 +128,17 @@ class PyTorchProfiler(Profiler):
         self._schedule: _Schedule | None = None
         self._stack: ExitStack | None = None  # open while recording: the profiler, and the names of layers
         self._open: dict[str, record_function] = {}
+        self._over = False  # reported, though the Trainer has some hooks to run yet
         self.profiler: Any = None
         self.function_events: Any = None
 
+    def setup(self, stage: str, local_rank: int | None = None, log_dir: str | None = None) -> None:
+        super().setup(stage, local_rank, log_dir)
+        self._over = False
+
     def start(self, action_name: str) -> None:
+        if self._over:
+            return
         if self._stack is None:
             self._begin()
         if action_name not in self._open:
@@ -201,6 +208,7 @@ class PyTorchProfiler(Profiler):
         for action in list(self._open):
             self._open.pop(action).__exit__(None, None, None)
         stack, self._stack, self.profiler = self._stack, None, None
+        self._over = stage is not None
         if stack is not None:
             stack.close()
 

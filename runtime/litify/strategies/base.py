@@ -54,6 +54,8 @@ class Strategy:
     module: LightningModule | None = None
     optimizers: Sequence[Optimizer] = ()
     cluster_environment: ClusterEnvironment
+    alone: bool = False
+    """Whether this process works on an evaluation batch for which others have no counterpart: they would not answer."""
     start_method: str = "popen"
     """How processes start: this command once more ("popen"), or from this process ("fork", "spawn", "forkserver")."""
 

@@ -266,6 +266,7 @@ class DDPStrategy(Strategy):
     # -- between processes ---------------------------------------------------------------------------------------------------
 
     def reduce(self, tensor: Tensor, op: str = "mean", group: Any = None) -> Tensor:
+        self._need_company()
         op = {"avg": "mean"}.get(op, op)
         if op not in OPERATIONS:
             raise MisconfigurationException(f"reduce(op={op!r}): use one of {', '.join(OPERATIONS)}.")
@@ -276,6 +277,7 @@ class DDPStrategy(Strategy):
         return result / dist.get_world_size(group) if op == "mean" else result
 
     def all_gather(self, tensor: Tensor, group: Any = None, sync_grads: bool = False) -> Tensor:
+        self._need_company()
         tensor = tensor.to(self.root_device).contiguous()
         if sync_grads and torch.is_grad_enabled():
             from torch.distributed.nn.functional import (
@@ -286,6 +288,20 @@ class DDPStrategy(Strategy):
         parts = [torch.empty_like(tensor) for _ in range(dist.get_world_size(group))]
         dist.all_gather(parts, tensor.detach(), group=group)
         return torch.stack(parts)
+
+    def _need_company(self) -> None:
+        """Refuse to talk to processes that would never answer.
+
+        Raises:
+            MisconfigurationException: an evaluation step exchanges values, in a batch that others do not have.
+        """
+        if self.alone:
+            raise MisconfigurationException(
+                f"Rank {self.global_rank} has an evaluation batch more than others, as each sample is evaluated once, and the step wants "
+                "to exchange values, for which all must take part. Do it at the end of the epoch (on_validation_epoch_end, or "
+                "self.log(..., on_step=False, on_epoch=True, sync_dist=True)), or limit batches (limit_val_batches=N) so that all have as "
+                "many."
+            )
 
     def broadcast(self, value: Any, src: int = 0) -> Any:
         if not dist.is_initialized():  # before fit there is but this process
