@@ -293,6 +293,8 @@ class Emitter:
             first.append("self.automatic_optimization = False")
         first += [f"self.{attribute} = {parameter}" for attribute, parameter in homes.attributes.items()]
         items = self.plan.hooks["__init__"].items if "__init__" in self.plan.hooks else []
+        if len(first) == 1 and not items:
+            return None  # nothing of its own
         hook = Hook("__init__", items, tuple(self._signature()), first)
         return self._hook(hook)
 
@@ -328,11 +330,23 @@ class Emitter:
         )
 
     def _comments_before(self, hook: Hook) -> list[cst.EmptyLine]:
-        """Comments on the batch loop, which training_step stands for."""
-        loop = self.plan.nest.batches.statement
-        if hook.name != "training_step" or loop is None or loop is self.plan.nest.outer:
-            return []
-        return header_comments(self.script.cst_of[loop])
+        """Comments on the calls that are written out, and on the batch loop, which training_step stands for."""
+        nest = self.plan.nest
+        lines: list[cst.EmptyLine] = []
+        start = self.plan.hooks.get("on_train_epoch_start")
+        dropped = self.plan.dropped
+        speaks = start is not None and any(
+            isinstance(i, New) or (isinstance(i, Moved) and i.statement not in dropped) for i in start.items
+        )
+        if hook.name == ("on_train_epoch_start" if speaks else "training_step"):
+            items = [i for h in self.plan.hooks.values() for i in h.items]
+            shown = {i.origin for i in items if isinstance(i, New)}  # these bring their comments
+            calls = [c.statement for c in nest.calls if c.statement not in shown]
+            lines += [li for c in calls for li in header_comments(self.script.cst_of[c])]
+        loop = nest.batches.statement
+        if hook.name == "training_step" and loop is not None and loop is not nest.outer:
+            lines += header_comments(self.script.cst_of[loop])
+        return lines
 
     def _comments_behind(self, hook: Hook) -> list[cst.EmptyLine]:
         """Comments behind the last statement of a loop's body, which the hook took over."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from litify_converter.blocks import after_loop, shallow, statements_of
+from litify_converter.devices import device_text
 from litify_converter.ir import Moved, Plan, Scope, Variable
 from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
@@ -98,7 +99,7 @@ class _HomeFinder:
         self.loaders = {} if self.plan.of_data else trainer_texts(self.script, self.plan, self.variables)
         self.gone = self._gone()
         every = {v for u in self.usages.values() for v in u.bound | u.exposed | u.read}
-        order = sorted(every, key=lambda v: (v.scope is not self.nest.entry, v.name))
+        order = sorted(every, key=self._rank)
         for variable in order:
             home = self._home(variable)
             self.homes.home[variable] = home
@@ -106,6 +107,11 @@ class _HomeFinder:
         self._rename_clashing_locals()
         self._name_indices()
         return self.homes
+
+    def _rank(self, variable: Variable) -> tuple[bool, str, int]:
+        """Whose name stays as it is where two are alike: the entry's, then that of the function written first."""
+        scope = variable.scope
+        return scope is not self.nest.entry, variable.name, getattr(scope, "lineno", 0)
 
     def _name_indices(self) -> None:
         """The batch index is the hook's own argument, where the script does not change or keep it."""
@@ -230,7 +236,7 @@ class _HomeFinder:
             case Home.LOADER:
                 homes.text[variable] = self.loaders[variable]
             case Home.DEVICE:
-                homes.text[variable] = "self.device"
+                homes.text[variable] = device_text(variable, self.plan, self.variables)
             case Home.HYPERPARAMETER:
                 homes.fields[variable] = self._fields_read(variable) or []
                 for one in homes.fields[variable]:
@@ -276,9 +282,7 @@ class _HomeFinder:
         """Two functions' locals of one name that meet in one hook: the inner one takes its function's name too."""
         for hook in self.usages.values():
             seen: dict[str, Variable] = {}
-            for variable in sorted(
-                hook.bound | hook.read, key=lambda v: (v.scope is not self.nest.entry, v.name)
-            ):
+            for variable in sorted(hook.bound | hook.read, key=self._rank):
                 text = self.homes.text.get(variable)
                 if text is None:
                     continue

@@ -90,7 +90,13 @@ class Variables:
                 self.constant[target] = item
             elif value is not None and is_parameter and self._resolved(value) != target:
                 self.alias[target] = value
-            elif value is not None and value not in self.alias and self._is_result(item) and value != target:
+            elif (
+                value is not None
+                and item.of_result
+                and value not in self.alias
+                and self._is_result(item)
+                and value != target
+            ):
                 # `x = f()` where f ends in `return y`: y is x from the start, if y is f's own
                 self.alias[value] = target
         elif target not in rebound and self._is_fixed(item, rebound):

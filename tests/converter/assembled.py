@@ -46,6 +46,8 @@ def script(choice: Choice) -> str:
             lines = _wrapped_epochs(choice, [call])
             parts += [function, "def main():", indented([setup, *lines, after])]
             parts += ['\n\nif __name__ == "__main__":\n    main()']
+        case "folds":
+            parts += ["for fold in range(2):", indented([setup, *loop, after])]
         case "one-function":
             function, call = _as_function("fit", loop, bound(ast.parse(setup)))
             parts += [function, setup, call, after]
@@ -97,13 +99,18 @@ def _wrapped_epochs(choice: Choice, lines: list[str]) -> list[str]:
         "range": "for epoch in range(EPOCHS):",
         "from-1": "for epoch in range(1, EPOCHS + 1):",
         "start-resumed": "for epoch in range(start_epoch, EPOCHS):",
-        "trange": "for epoch in range(3):",
+        "trange": "for epoch in trange(3, disable=True):",
+        "enumerated": "for count, epoch in enumerate(range(1, EPOCHS + 1)):",
+        "list": "for epoch in [0, 1, 2]:",
+        "else": "for epoch in range(EPOCHS):",
         "while": "while epoch < EPOCHS:",
     }[choice.epochs]
     if choice.epochs == "while":
         result = ["epoch = 0", header, indented([*lines, "epoch += 1"])]
     else:
         result = [header, indented(lines)]
+    if choice.epochs == "else":
+        result += ["else:", '    print("R: all epochs", epoch)']
     if choice.control == "interrupt":
         return ["try:", indented(result), "except KeyboardInterrupt:", '    print("R: stopped")']
     return result

@@ -6,10 +6,10 @@ from dataclasses import dataclass, fields, replace
 
 DIMENSIONS: dict[str, tuple[str, ...]] = {
     "place": ("module", "guard", "main", "one-function", "train-arguments", "train-globals", "train-in-main",
-              "step-function"),
-    "source": ("loader", "enumerate", "enumerate-1", "batch-name", "tqdm", "slices", "permutation", "full", "zip",
-               "get-batch", "iterator"),
-    "epochs": ("range", "from-1", "start-resumed", "trange", "while"),
+              "step-function", "folds"),
+    "source": ("loader", "enumerate", "enumerate-1", "batch-name", "tqdm", "bar", "slices", "permutation", "full",
+               "zip", "get-batch", "iterator"),
+    "epochs": ("range", "from-1", "start-resumed", "trange", "while", "enumerated", "list", "else"),
     "step": ("plain", "zero-late", "zero-after", "model-zero", "clip", "clip-early", "accumulate", "two-optimizers",
              "alternate", "closure", "inline-loss", "loss-changed-after", "skip-step", "in-if"),
     "state": ("none", "running-loss", "sample-mean", "counts", "hidden", "hidden-kept", "ema", "list", "global-step",
@@ -18,7 +18,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
                  "plateau", "printed-rate"),
     "evaluation": ("none", "function", "function-globals", "function-no-eval", "returned", "best", "inline", "sticky",
                    "every-2", "on-train", "twice", "before-too"),
-    "control": ("none", "break-top", "break-end", "continue", "early-stop", "epoch-continue", "interrupt"),
+    "control": ("none", "break-top", "break-end", "continue", "early-stop", "epoch-continue", "interrupt",
+                "reseeded"),
     "after": ("none", "loss", "epoch", "weights", "evaluate-again"),
     "device": ("none", "device", "cuda-if"),
 }  # fmt: skip
@@ -74,4 +75,8 @@ def possible(choice: Choice) -> Choice:
         choice = replace(choice, after="none")
     if choice.place == "one-function" and choice.after == "epoch":
         choice = replace(choice, after="none")
+    if choice.place == "step-function" and choice.source == "bar":
+        choice = replace(choice, source="tqdm")
+    if choice.epochs == "else" and choice.control == "early-stop":
+        choice = replace(choice, control="none")  # refused: the else branch depends on the break
     return choice

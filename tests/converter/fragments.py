@@ -15,6 +15,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 import torch.optim as optim
 from torch.utils.data import DataLoader, TensorDataset
+from tqdm import tqdm, trange
 
 EPOCHS = 3
 BATCH = 6
@@ -130,8 +131,14 @@ def one_epoch(choice: Choice) -> tuple[list[str], str | None, list[str], list[st
     header, receive = _source(choice)
     if choice.source == "permutation":
         start.append("order = torch.randperm(len(x_train))")
+    if choice.source == "bar":
+        start.append("bar = tqdm(train_loader, disable=True)")
+    if choice.control == "reseeded":
+        start.insert(0, "torch.manual_seed(7 + epoch)")
     forward = _forward(choice)
     body = receive + _control_top(choice) + _step(choice, forward) + _state_in_step(choice)
+    if choice.source == "bar":
+        body += ["bar.set_description(f'epoch {epoch}')", "bar.set_postfix(loss=loss.item())"]
     if choice.schedule == "per-batch":
         body.append("scheduler.step()")
     if choice.control == "break-end" and header is not None:
@@ -164,7 +171,8 @@ def _source(choice: Choice) -> tuple[str | None, list[str]]:
         "enumerate": (f"for batch_idx, ({both}) in enumerate(train_loader):", []),
         "enumerate-1": (f"for batch_idx, ({both}) in enumerate(train_loader, 1):", []),
         "batch-name": ("for batch in train_loader:", [f"{both} = batch"]),
-        "tqdm": (f"for {both} in train_loader:", []),
+        "tqdm": (f"for {both} in tqdm(train_loader, disable=True):", []),
+        "bar": (f"for {both} in bar:", []),
         "slices": (
             "for i in range(0, len(x_train), BATCH):",
             ["data = x_train[i : i + BATCH]", "target = y_train[i : i + BATCH]"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
+from litify_converter.idioms.progress import interval
 from litify_converter.ir import Item, Moved, New, Note, Plan, Scope
 from litify_converter.read import Script
 from litify_converter.variables import Variables
@@ -152,6 +153,9 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
         raise Unproven("gradients are clipped outside of backward() and step(), where it has no effect", node)
     own = {first_zero, found.backward, found.step, found.clip}
     loss = {n.id for n in ast.walk(found.loss) if isinstance(n, ast.Name)}
+    progress = next(
+        (i for i in items if interval(i, script, plan) is not None), None
+    )  # ProgressPrint drops it
     for at, item in enumerate(items):
         if at in own:
             continue
@@ -162,7 +166,7 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
         for statement in statements:
             if not only_looks(statement, script, scope):
                 raise Unproven("a statement after backward() depends on its place", statement)
-            if isinstance(found.loss, ast.Name) and loss & bound(statement):
+            if isinstance(found.loss, ast.Name) and loss & bound(statement) and item is not progress:
                 raise Unproven("the loss is changed after backward()", statement)
     if not isinstance(found.loss, ast.Name):
         scope = items[found.backward].scope  # type: ignore[union-attr]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from litify_converter.idioms.base import Idiom
+from litify_converter.blocks import after_loop
+from litify_converter.effects import only_looks
+from litify_converter.idioms.base import Idiom, code_of, hook_items
 from litify_converter.ir import Item, Moved, New, Note, Plan, Scope
 from litify_converter.read import Script
+from litify_linter.reading.imports import dotted
+from litify_linter.reading.scopes import bound, exposed, read
 
 
 class ProgressPrint(Idiom):
@@ -18,7 +22,7 @@ class ProgressPrint(Idiom):
         if not plan.automatic:
             return False
         items = plan.hooks["training_step"].items
-        found = next(((i, every) for i in items if (every := _interval(i, plan)) is not None), None)
+        found = next(((i, every) for i in items if (every := interval(i, script, plan)) is not None), None)
         if found is None:
             return False
         item, every = found
@@ -33,8 +37,8 @@ class ProgressPrint(Idiom):
         return True
 
 
-def _interval(item: Item, plan: Plan) -> ast.expr | None:
-    """The k of `if <index> % k == 0:` (or `(<index> + 1) % k`) around nothing but prints."""
+def interval(item: Item, script: Script, plan: Plan) -> ast.expr | None:
+    """The k of `if <index> % k == 0:` (or `(<index> + 1) % k`) around nothing but prints and what they print."""
     match item:
         case Moved(
             scope,
@@ -47,9 +51,39 @@ def _interval(item: Item, plan: Plan) -> ast.expr | None:
                 orelse=[],
             ) as statement,
         ):
-            if _is_index(counter, scope, plan) and all(_is_print(s, plan) for s in statement.body):
+            shown = all(_is_print(s, plan) or _only_for_print(s, item, script, plan) for s in statement.body)
+            if _is_index(counter, scope, plan) and shown:
                 return every
     return None
+
+
+def _only_for_print(statement: ast.stmt, item: Moved, script: Script, plan: Plan) -> bool:
+    """`loss, current = loss.item(), (batch + 1) * len(X)`: values that nothing but the print reads."""
+    if not isinstance(statement, ast.Assign) or not only_looks(statement, script, item.scope):
+        return False
+    calls = [n for n in ast.walk(statement.value) if isinstance(n, ast.Call)]
+    if not all(
+        (isinstance(c.func, ast.Attribute) and c.func.attr == "item") or dotted(c.func) == "len"
+        for c in calls
+    ):
+        return False
+    names = bound(statement)
+    steps = plan.hooks["training_step"].items
+    whole = [s for i in steps for s in code_of(i, plan)[1]]
+    if names & exposed(whole):
+        return False  # kept from batch to batch
+    behind = steps[steps.index(item) + 1 :]
+    elsewhere = [i for name, i in hook_items(plan) if name != "training_step"]
+    for other in [*behind, *elsewhere]:
+        if names & read(code_of(other, plan)[1]) and not _returns(other):
+            return False
+    entry = plan.nest.entry
+    return item.scope is not entry or not names & read(after_loop(entry.body, plan.nest.outer))
+
+
+def _returns(item: Item) -> bool:
+    """The `return loss` that automatic optimization ends the step with."""
+    return isinstance(item, New) and item.text.startswith("return ")
 
 
 def _is_index(counter: ast.expr, scope: Scope, plan: Plan) -> bool:

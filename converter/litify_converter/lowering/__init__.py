@@ -12,6 +12,7 @@ from litify_converter.lowering.first_epoch import FirstEpoch
 from litify_converter.lowering.loop_else import LoopElse
 from litify_converter.lowering.phases import Phases
 from litify_converter.lowering.processes import OneProcess
+from litify_converter.lowering.sums import Sums
 from litify_converter.read import Script, parse
 from litify_converter.refusals import Refusal, UnreadableScript
 
@@ -23,6 +24,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     FirstEpoch(),
     Phases(),
     ConstantArguments(),
+    Sums(),
 )
 MOST = 60  # rewrites of one script; each makes it plainer, so this is never reached
 

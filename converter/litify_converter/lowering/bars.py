@@ -10,6 +10,7 @@ from litify_converter.ir import Note, Scope
 from litify_converter.iterables import PROGRESS, PROGRESS_RANGE
 from litify_converter.lowering.base import Edit, Lowered, Lowering, Text, emptied, opened, removed
 from litify_converter.read import Script
+from litify_converter.ways import Search
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.scopes import Function, walk_scope
 
@@ -26,7 +27,10 @@ class Bars(Lowering):
     words = ("tqdm", "trange")
 
     def find(self, script: Script) -> Lowered | None:
+        search = Search(script)
         for scope in [script.tree, *script.roles.functions.values(), *script.roles.owner]:
+            if isinstance(scope, Function) and not search.steps_below(scope) and not _evaluates(scope):
+                continue  # the Trainer does not run it, so it keeps its bar
             for name in _names(script, scope):
                 found = _Bar(script, scope, name).lowered()
                 if found is not None:
@@ -50,6 +54,11 @@ def _names(script: Script, scope: Scope) -> list[str]:
             case ast.Expr(value=ast.Call(func=func)) if _is_write(script, func):
                 names.append("")
     return list(dict.fromkeys(names))
+
+
+def _evaluates(function: Function) -> bool:
+    """Whether a function switches a model to evaluation: it may become the Trainer's evaluation loop."""
+    return any(isinstance(n, ast.Attribute) and n.attr == "eval" for n in walk_scope(function.body))
 
 
 def _is_bar(script: Script, value: ast.expr) -> bool:

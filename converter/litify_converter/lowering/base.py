@@ -78,9 +78,7 @@ class Text:
         last = statement.end_lineno or statement.lineno
         while first > 1 and self.lines[first - 2].strip().startswith("#"):
             first -= 1
-        if last < len(self.lines):
-            return Edit((first, 0), (last + 1, 0), "")
-        return Edit((first, 0), self.end(statement), "pass" if first == 1 else "")
+        return Edit((first, 0), (last + 1, 0), "")
 
     def indent(self, statement: ast.stmt) -> str:
         line = self.lines[statement.lineno - 1]

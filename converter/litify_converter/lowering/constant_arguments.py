@@ -8,7 +8,7 @@ from litify_converter.ir import Note
 from litify_converter.lowering.base import Edit, Lowered, Lowering, Text, header_end, inside_strings, shifted
 from litify_converter.lowering.folding import Constant, decides, specialised
 from litify_converter.read import Script
-from litify_converter.ways import Search
+from litify_converter.ways import Search, first_loop, from_loop
 from litify_linter.reading.scopes import Function, bound, walk_scope
 
 
@@ -19,10 +19,12 @@ class ConstantArguments(Lowering):
     words = ("def ",)
 
     def find(self, script: Script) -> Lowered | None:
-        search = Search(script)
-        for function in script.roles.functions.values():
-            if not search.steps_below(function) or function.decorator_list:
-                continue
+        if not any(_constants(script, f) for f in script.roles.functions.values()):
+            return None
+        ways = [way for way in Search(script).ways() if first_loop(way) is not None]
+        cut, _ = from_loop(ways, script)
+        inside = {turn.call.function for way in cut for turn in way[1:] if turn.call is not None}
+        for function in [f for f in script.roles.functions.values() if f in inside and not f.decorator_list]:
             for name, value in _constants(script, function).items():
                 if name not in bound(function.body) and decides(function.body, name, value):
                     found = self._decided(script, function, name, value)

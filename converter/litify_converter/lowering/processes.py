@@ -202,7 +202,9 @@ class _Rewriting(Expressions):
         if not isinstance(count, ast.Name):
             return
         within = {id(n) for n in ast.walk(spawn.statement)}
-        names = [n for n in ast.walk(spawn.scope) if isinstance(n, ast.Name) and n.id == count.id]
+        if spawn.scope is self.script.tree and self.ranks.is_read_elsewhere(count.id):
+            return
+        names = [n for n in walk_scope(spawn.scope.body) if isinstance(n, ast.Name) and n.id == count.id]
         reads = [n for n in names if isinstance(n.ctx, ast.Load) and id(n) not in within]
         makers = self.ranks.bindings(count.id, spawn.scope)
         if not reads and len(makers) == 1 and isinstance(makers[0], ast.Assign):

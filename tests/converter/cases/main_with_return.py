@@ -33,8 +33,9 @@ from litify import LightningModule, Trainer
 
 
 class LitMainWithReturn(LightningModule):
-    def __init__(self):
+    def __init__(self, lr):
         super().__init__()
+        self.lr = lr
         self.net = nn.Linear(4, 3)
 
     def training_step(self, batch, batch_idx):
@@ -44,7 +45,7 @@ class LitMainWithReturn(LightningModule):
         return self.loss
 
     def configure_optimizers(self):
-        opt = torch.optim.Adam(self.net.parameters(), lr=0.1)
+        opt = torch.optim.Adam(self.net.parameters(), lr=self.lr)
         return opt
 
 
@@ -52,7 +53,9 @@ def main(lr):
     torch.manual_seed(0)
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
-    model = LitMainWithReturn()
+    model = LitMainWithReturn(lr)
+    if lr <= 0:
+        return None
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
     loss = model.loss

@@ -45,19 +45,20 @@ class LitTrainResultUsed(LightningModule):
 
     def on_train_epoch_start(self):
         self.net.train()
-        self.total, self.n = 0.0, 0
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
         loss = F.cross_entropy(self.net(inputs), labels)
-        self.total += loss.item() * len(inputs)
-        self.n += len(inputs)
+        self.log("total", loss * len(inputs), on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True)
+        self.log("n", len(inputs), on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
     def on_train_epoch_end(self):
         epoch = self.current_epoch
-        train_loss = self.total / self.n
+        total = self.trainer.callback_metrics["total"].item()
+        n = int(self.trainer.callback_metrics["n"])
+        train_loss = total / n
         self.history.append(train_loss)
         self.print(f"Epoch {epoch}: {train_loss:.4f}")
 
