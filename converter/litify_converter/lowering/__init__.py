@@ -10,6 +10,7 @@ from litify_converter.lowering.constant_arguments import ConstantArguments
 from litify_converter.lowering.epoch_counter import EpochCounter
 from litify_converter.lowering.first_epoch import FirstEpoch
 from litify_converter.lowering.loop_else import LoopElse
+from litify_converter.lowering.maybe_unbound import MaybeUnbound
 from litify_converter.lowering.phases import Phases
 from litify_converter.lowering.processes import OneProcess
 from litify_converter.lowering.sums import Sums
@@ -25,6 +26,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     Phases(),
     ConstantArguments(),
     Sums(),
+    MaybeUnbound(),
 )
 MOST = 60  # rewrites of one script; each makes it plainer, so this is never reached
 
