@@ -12,11 +12,20 @@ from collections.abc import Iterator, Sequence
 from litify_converter.ir import Scope
 from litify_converter.lowering.base import Edit, Lowered, Lowering, Text
 from litify_converter.read import Script
-from litify_linter.reading.scopes import Function, bound, declared_global, flow, parameters, read, walk_scope
+from litify_linter.reading.scopes import (
+    Function,
+    bound,
+    declared_global,
+    free,
+    parameters,
+    read,
+    surely_bound,
+    walk_scope,
+)
 
 
 class MaybeUnbound(Lowering):
-    """`name = None` before the `if` that may bind it, where a loop behind it reads the name."""
+    """`name = None` before the `if` that may bind it, where a loop behind it or a function reads the name."""
 
     name = "maybe-unbound"
     words = ("if ",)
@@ -25,9 +34,11 @@ class MaybeUnbound(Lowering):
         text = Text(script.text)
         for scope in [script.tree, *script.roles.functions.values()]:
             earlier = _given(scope)
+            elsewhere = set() if isinstance(scope, Function) else _read_by_functions(script)
             for statement, behind in _set_up(scope.body):
                 if isinstance(statement, ast.If):
-                    names = sorted((_assigned(statement) - flow([statement])[1] - earlier) & _looped(behind))
+                    maybe = _assigned(statement) - surely_bound([statement]) - earlier
+                    names = sorted(maybe & (elsewhere | _looped(behind)))
                     if names:
                         start = text.start(statement)
                         line = "".join(f"{name} = None\n{' ' * start[1]}" for name in names)
@@ -59,6 +70,10 @@ def _assigned(statement: ast.If) -> set[str]:
         target for node in walk_scope(statement) if isinstance(node, ast.Assign) for target in node.targets
     ]
     return {target.id for target in targets if isinstance(target, ast.Name)}
+
+
+def _read_by_functions(script: Script) -> set[str]:
+    return {name for function in script.roles.functions.values() for name in free(function)}
 
 
 def _looped(statements: Sequence[ast.stmt]) -> set[str]:
