@@ -304,3 +304,9 @@ def test_rule_explains(project):
     assert [one["code"] for one in json.loads(out)] == ["LIT101"]
     code, _, err = rule("LIT999", cwd=project)
     assert code == 2 and err.startswith("no rule 'LIT999'")
+
+
+def test_what_could_not_be_read_has_not_passed(tmp_path: Path) -> None:
+    done = litify("lint", "missing.py", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("litify lint: error: missing.py: No such file")

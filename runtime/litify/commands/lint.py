@@ -123,7 +123,7 @@ def _lint(paths: tuple[str, ...], options: _Options) -> int:
     if options.fix or options.diff:
         fixed, changed = _fix_files(checked, problems, options, settings)
     if not options.diff:
-        _write(checked, options, fixed)
+        _write(checked, options, fixed, whole=not problems)
     for problem in problems:
         click.echo(f"litify lint: error: {problem}", err=True)
     if problems:
@@ -205,7 +205,10 @@ def _fix_files(
     return total, changed
 
 
-def _write(checked: Sequence[Checked], options: _Options, fixed: int, err: bool = False) -> None:
+def _write(
+    checked: Sequence[Checked], options: _Options, fixed: int, err: bool = False, whole: bool = True
+) -> None:
+    """Write what was found; only where the whole was read is nothing found a success."""
     from litify_linter.output import render
 
     colour = options.output_file is None and _wants_colour()
@@ -220,16 +223,17 @@ def _write(checked: Sequence[Checked], options: _Options, fixed: int, err: bool 
         for piece in pieces:
             _echo(piece, err)
     if options.output_format in ("full", "concise") and not options.statistics:
-        for line in _summary(checked, fixed, options):
+        for line in _summary(checked, fixed, options, whole):
             click.echo(line, err=err)
 
 
-def _summary(checked: Sequence[Checked], fixed: int, options: _Options) -> Iterator[str]:
+def _summary(checked: Sequence[Checked], fixed: int, options: _Options, whole: bool) -> Iterator[str]:
     every = [finding for file in checked for finding in file.findings]
     files = sum(1 for file in checked if file.findings)
     total = len(every) + fixed
     if not total:
-        yield "All checks passed!"
+        if whole:
+            yield "All checks passed!"
     elif fixed:
         yield f"Found {total} finding{'s' * (total != 1)} ({fixed} fixed, {len(every)} remaining)."
     else:
