@@ -1,9 +1,11 @@
-"""What a trainer costs per step: a two-layer MLP, batches of 8, 3,000 steps, one thread; all in turn, several rounds.
+"""What a trainer costs per step: a two-layer MLP, batches of 8, one thread; all in turn, in many short rounds.
 
-    python benchmarks/step_overhead.py [--steps 3000] [--rounds 5] [--only raw,litify]
+    python benchmarks/step_overhead.py [--steps 1500] [--rounds 21] [--only raw,litify]
 
-Prints the median microseconds of CPU time per step and the ratio to the hand-written loop of the same round. Packages that are not installed
-are left out. `*_log` logs one value per step; `litify_default` has the progress bar and TensorBoard on besides.
+Prints the median microseconds of CPU time per step and the median ratio to the hand-written loop, which runs before and after
+each runner. Rounds are short so that a processor that changes its speed does so for both, and many so that the median forgets
+the rounds in which it did not. Packages that are not installed are left out. `*_log` logs one value per step; `litify_default` has the progress bar
+and TensorBoard on besides.
 """
 
 from __future__ import annotations
@@ -178,42 +180,53 @@ RUNNERS: list[tuple[str, Callable[[int], float], str]] = [
 ]
 
 
-def measure(steps: int, rounds: int, only: set[str]) -> dict[str, list[float]]:
-    """Seconds per runner and round; the runners take turns, so that a busy machine slows all of them."""
+def measure(steps: int, rounds: int, only: set[str]) -> dict[str, tuple[list[float], list[float]]]:
+    """Seconds per runner and round, and their ratios to the hand-written loop.
+
+    The runners take turns and the hand-written loop runs between any two: a busy machine slows neighbours in time alike.
+    """
     found = [
         (name, run)
         for name, run, package in RUNNERS
-        if importlib.util.find_spec(package) and (not only or name in only)
+        if run is not raw and importlib.util.find_spec(package) and (not only or name in only)
     ]
-    seconds: dict[str, list[float]] = {name: [] for name, _ in found}
+    measured: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in ("raw", *dict(found))}
     for _, run in found:
         run(50)  # imports and caches
+    before = raw(steps)
     for _ in range(rounds):
         for name, run in found:
             with contextlib.redirect_stderr(io.StringIO()):
-                seconds[name].append(run(steps))
-    return seconds
+                seconds = run(steps)
+            after = raw(steps)
+            measured["raw"][0].append(after)
+            measured["raw"][1].append(1.0)
+            measured[name][0].append(seconds)
+            measured[name][1].append(2 * seconds / (before + after))
+            before = after
+    return measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--only", default="", help="names, separated by commas; raw is always measured")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     only = {name for name in options.only.split(",") if name}
-    seconds = measure(options.steps, options.rounds, only | {"raw"} if only else only)
+    measured = measure(options.steps, options.rounds, only)
     print(
-        f"{'':<16}{'us per step':>12}{'ratio to raw':>14}   (median of {options.rounds} rounds of {options.steps} steps)"
+        f"{'':<16}{'us per step':>12}{'ratio to raw':>14}   ({options.rounds} rounds of {options.steps} steps, medians)"
     )
-    for name, values in seconds.items():
-        ratio = statistics.median(mine / base for mine, base in zip(values, seconds["raw"], strict=True))
-        print(f"{name:<16}{statistics.median(values) / options.steps * 1e6:>12.1f}{ratio:>14.2f}")
+    for name, (seconds, ratios) in measured.items():
+        print(
+            f"{name:<16}{statistics.median(seconds) / options.steps * 1e6:>12.1f}{statistics.median(ratios):>14.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ The hooks of a LightningModule (M), callbacks (C) and data (D), in the order in 
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -96,24 +97,25 @@ def train_epoch(job: FitJob, state: State) -> None:
     assert loaders is not None
     batches, iterator, plain = loaders.num_batches, job.iterator, job.is_plain
     while batch_idx < batches:
-        if plain and not trainer.should_stop:
+        if plain and batch_idx + 1 < batches and not trainer.should_stop:
             batch_idx = plain_batches(job, state, batch_idx)
-            if trainer.should_stop and stops_now(job, state):
+            if batch_idx < 0:
                 break
-        try:
-            batch = next(iterator)
-        except StopIteration:
-            end_unsized(job, state, batch_idx)
-            break
-        state.batch_idx = batch_idx
-        state.total_batches += 1
-        state.is_last_batch = batch_idx + 1 == batches
-        if job.transfer.steps:
-            batch = job.transfer(batch)
-        if not train_batch(job, state, batch, batch_idx):
-            break
-        after_batch(job, state, batch_idx)
-        batch_idx += 1
+        else:
+            try:
+                batch = next(iterator)
+            except StopIteration:
+                end_unsized(job, state, batch_idx)
+                break
+            state.batch_idx = batch_idx
+            state.total_batches += 1
+            state.is_last_batch = batch_idx + 1 == batches
+            if job.transfer.steps:
+                batch = job.transfer(batch)
+            if not train_batch(job, state, batch, batch_idx):
+                break
+            after_batch(job, state, batch_idx)
+            batch_idx += 1
         if trainer.max_steps != -1 and state.optimizer_steps >= trainer.max_steps:
             break
         if trainer.should_stop and stops_now(job, state):
@@ -126,22 +128,27 @@ def train_epoch(job: FitJob, state: State) -> None:
 
 
 def plain_batches(job: FitJob, state: State, first: int) -> int:
-    """The batches from `first` up to one after which something is due. Returns the index of that one.
+    """The batches from `first` up to one after which something is due, but not the epoch's last.
 
     For a job where nothing has a say but the module's step and hooks after it (`FitJob.is_plain`): the hand-written loop, in
     one frame, because a Python call between two steps costs more than the work that it does.
+
+    Returns:
+        Index of the batch that comes next; -1 where the loader, one without a length, has ended.
     """
     trainer, results, batch_end = job.trainer, job.results, job.batch_end
     iterator, transfer, step, zero_grad = job.iterator, job.transfer, job.step, job.zero_first
     optimizer_step = job.optimizers[0].step
-    assert zero_grad is not None
+    assert zero_grad is not None and job.loaders is not None
+    due = next_due(job, state, first)
     state.is_last_batch = False
-    batch_idx = first - 1
-    for batch_idx in range(first, next_due(job, state, first)):
+    batch_idx = first
+    for batch_idx in range(first, min(due + 1, int(min(job.loaders.num_batches, sys.maxsize)) - 1)):
         results.hook = "training_step"
         batch = next(iterator, END)
         if batch is END:
-            return batch_idx
+            end_unsized(job, state, batch_idx)
+            return -1
         state.batch_idx = batch_idx
         state.total_batches += 1
         if transfer.steps:
@@ -166,11 +173,11 @@ def plain_batches(job: FitJob, state: State, first: int) -> int:
             state.batch = batch_idx + 1
             if batch_end:
                 end_batch(job, state, output, batch, batch_idx)
-        if trainer.should_stop or trainer.interrupt_asked:
+                state.phase = Phase.BATCHES
+        if batch_idx == due or trainer.should_stop or trainer.interrupt_asked:
             after_batch(job, state, batch_idx)
-            return batch_idx + 1
+            break
         state.batches_stepped += 1
-        state.phase = Phase.BATCHES
     return batch_idx + 1
 
 
@@ -391,7 +398,7 @@ def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
     """Loggers, validation and schedulers that watch a metric: when one of them is due."""
     trainer = job.trainer
     stepped = job.accumulate == 1 or steps_after(job, state, batch_idx)
-    if stepped and trainer.log_every_n_steps:
+    if stepped and trainer.log_every_n_steps and job.results.logs_steps:
         due = (state.batches_stepped + 1) % trainer.log_every_n_steps == 0
         if due or trainer.should_stop or trainer.fast_dev_run:
             trainer.send_metrics(job.results.collect()[1])
