@@ -6,6 +6,7 @@ import dataclasses
 
 from litify_converter.lowering.bars import Bars
 from litify_converter.lowering.base import Lowered, Lowering, apply
+from litify_converter.lowering.brought import Brought
 from litify_converter.lowering.constant_arguments import ConstantArguments
 from litify_converter.lowering.epoch_counter import EpochCounter
 from litify_converter.lowering.first_epoch import FirstEpoch
@@ -13,11 +14,14 @@ from litify_converter.lowering.loop_else import LoopElse
 from litify_converter.lowering.maybe_unbound import MaybeUnbound
 from litify_converter.lowering.phases import Phases
 from litify_converter.lowering.processes import OneProcess
+from litify_converter.lowering.static_methods import StaticMethods
 from litify_converter.lowering.sums import Sums
 from litify_converter.read import Script, parse
 from litify_converter.refusals import Refusal, UnreadableScript
 
 LOWERINGS: tuple[Lowering, ...] = (
+    Brought(),
+    StaticMethods(),
     OneProcess(),
     Bars(),
     LoopElse(),
@@ -73,7 +77,7 @@ def _rewritten(script: Script, found: Lowered) -> Script:
     return dataclasses.replace(
         parse(text, script.path),
         lines=tuple(lines),
-        original=script.original or script,
+        original=None if found.is_source else script.original or script,
         notes=(*script.notes, *found.notes),
         trainer={**script.trainer, **found.trainer},
     )

@@ -18,6 +18,7 @@ class Edit:
     start: tuple[int, int]
     end: tuple[int, int]
     text: str
+    origin: int = 0  # the line that the text stands for, where it is not the first of those replaced
 
 
 @dataclass
@@ -27,6 +28,9 @@ class Lowered:
     edits: list[Edit] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     trainer: dict[str, str] = field(default_factory=dict)  # Trainer arguments, in the names of the entry
+    is_source: bool = (
+        False  # what is rewritten counts as the script from here on: code of other files came in
+    )
 
 
 class Lowering:
@@ -66,6 +70,10 @@ class Text:
     def replace(self, node: ast.AST, text: str) -> Edit:
         """`text` in the place of an expression or a statement."""
         return Edit(self.start(node), self.end(node), text)
+
+    def insert(self, line: int, text: str, origin: int) -> Edit:
+        """`text` before a line, standing for the line `origin`."""
+        return Edit((line, 0), (line, 0), text, origin)
 
     def first_line(self, statement: ast.stmt) -> int:
         """Where a statement starts, its decorators included."""
@@ -126,11 +134,12 @@ def apply(text: str, lines: Sequence[int], edits: Iterable[Edit]) -> tuple[str, 
             else:
                 result[-1] += part
 
-    for edit in sorted(edits, key=lambda e: (e.start, (-e.end[0], -e.end[1]))):  # of two, the larger one
+    # What is put in comes first; of two that replace, the larger one.
+    for edit in sorted(edits, key=lambda e: (e.start, e.end != e.start, (-e.end[0], -e.end[1]))):
         if edit.start < at:
             continue  # inside of what an edit around it has rewritten
         copy(edit.start)
-        near = edit.start[0]
+        near = edit.origin or edit.start[0]
         for part in edit.text.splitlines(keepends=True):
             near = origin(part, edit, near)
             add(part, near)

@@ -194,6 +194,9 @@ class Roles:
                 return self._method(owner, name) if owner is not None else None
             case ast.Attribute(value=ast.Name(id=obj), attr=name):
                 made = self._instances.get((scope, obj)) or self._instances.get((self.tree, obj))
+                if made is None and obj in self.classes:  # `Trainer.train_one_epoch(...)`
+                    method = self._method(self.classes[obj], name)
+                    return method if method is not None and self._is_static(method) else None
                 return self._method(self.classes[made], name) if made in self.classes else None
         return None
 
