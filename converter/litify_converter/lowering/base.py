@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from litify_converter.blocks import inner_blocks
@@ -95,6 +95,16 @@ class Text:
     def source(self, first: int, last: int) -> str:
         """Whole lines, from `first` to `last`."""
         return "".join(self.lines[first - 1 : last])
+
+    def rewritten(self, first: int, last: int, places: Mapping[ast.expr, str]) -> list[str]:
+        """Whole lines, from `first` to `last`, with other texts in the places of expressions that end on their own line."""
+        lines = self.lines[first - 1 : last]
+        for node in sorted(places, key=lambda n: (n.lineno, n.col_offset), reverse=True):
+            if first <= node.lineno <= last and node.lineno == node.end_lineno:
+                (line, start), (_, end) = self.start(node), self.end(node)
+                whole = lines[line - first]
+                lines[line - first] = whole[:start] + places[node] + whole[end:]
+        return lines
 
     def of(self, node: ast.AST) -> str:
         """The source of a node."""

@@ -312,15 +312,8 @@ def _written(found: Found, renamed: dict[str, str], statement: ast.stmt) -> str:
     first, last = text.first_line(node), node.end_lineno or node.lineno
     while first > 1 and text.lines[first - 2].startswith("#"):
         first -= 1
-    lines = text.lines[first - 1 : last]
-    for name in sorted(
-        (n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in renamed),
-        key=lambda n: (n.lineno, n.col_offset),
-        reverse=True,
-    ):
-        (line, start), (_, end) = text.start(name), text.end(name)
-        whole = lines[line - first]
-        lines[line - first] = whole[:start] + renamed[name.id] + whole[end:]
+    places = {n: renamed[n.id] for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in renamed}
+    lines = text.rewritten(first, last, places)
     head = node.lineno - first
     if node.name in renamed:
         lines[head] = re.sub(rf"\b{node.name}\b", renamed[node.name], lines[head], count=1)

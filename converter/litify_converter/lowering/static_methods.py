@@ -21,17 +21,15 @@ class StaticMethods(Lowering):
         search = Search(script)
         for node in script.tree.body:
             if isinstance(node, ast.ClassDef) and not _has_heirs(node, script):
-                methods = [s for s in node.body if _is_static(s)]
+                methods = [s for s in node.body if isinstance(s, Function) and _is_static(s)]
                 if any(search.steps_below(m) for m in methods):
                     return _moved_out(script, node, methods)
         return None
 
 
-def _is_static(statement: ast.stmt) -> bool:
-    """Whether a statement is a method whose outermost decorator is `@staticmethod`."""
-    return isinstance(statement, Function) and [dotted(d) for d in statement.decorator_list[:1]] == [
-        "staticmethod"
-    ]
+def _is_static(method: Function) -> bool:
+    """Whether the outermost decorator is `@staticmethod`."""
+    return [dotted(d) for d in method.decorator_list[:1]] == ["staticmethod"]
 
 
 def _has_heirs(node: ast.ClassDef, script: Script) -> bool:
@@ -44,7 +42,7 @@ def _has_heirs(node: ast.ClassDef, script: Script) -> bool:
     )
 
 
-def _moved_out(script: Script, node: ast.ClassDef, methods: list[ast.stmt]) -> Lowered | None:
+def _moved_out(script: Script, node: ast.ClassDef, methods: list[Function]) -> Lowered | None:
     """The static methods that are only called by the class's name, as functions before it."""
     text = Text(script.text)
     taken = bound(script.tree.body) | {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)}
@@ -61,7 +59,7 @@ def _moved_out(script: Script, node: ast.ClassDef, methods: list[ast.stmt]) -> L
         return None
     places = {n: names[n.attr] for n in calls}
     lowered = Lowered()
-    gone = list(methods) if len(methods) < len(_statements(node)) else [node]
+    gone: list[ast.stmt] = [*methods] if len(methods) < len(_statements(node)) else [node]
     for method in methods:
         lowered.edits.append(
             text.insert(text.first_line(node), _function(text, method, names, places) + "\n\n", method.lineno)
@@ -80,17 +78,11 @@ def _names_class(value: ast.expr, name: str) -> bool:
     return isinstance(value, ast.Name) and value.id == name
 
 
-def _function(text: Text, method: ast.stmt, names: dict[str, str], places: dict[ast.Attribute, str]) -> str:
+def _function(text: Text, method: Function, names: dict[str, str], places: dict[ast.Attribute, str]) -> str:
     """The source of a static method as a function."""
-    assert isinstance(method, Function)
     decorators = method.decorator_list[1:]
     first = decorators[0].lineno if decorators else method.lineno
-    lines = list(text.lines[first - 1 : method.end_lineno])
-    for node in sorted(places, key=lambda n: (n.lineno, n.col_offset), reverse=True):
-        if first <= node.lineno <= (method.end_lineno or first) and node.lineno == node.end_lineno:
-            (line, start), (_, end) = text.start(node), text.end(node)
-            whole = lines[line - first]
-            lines[line - first] = whole[:start] + places[node] + whole[end:]
+    lines = text.rewritten(first, method.end_lineno or first, places)
     indent = text.indent(method)
     fixed = {line - first for line in inside_strings(method)}
     lines = [
