@@ -312,7 +312,8 @@ def _written(found: Found, renamed: dict[str, str], statement: ast.stmt) -> str:
     first, last = text.first_line(node), node.end_lineno or node.lineno
     while first > 1 and text.lines[first - 2].startswith("#"):
         first -= 1
-    places = {n: renamed[n.id] for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in renamed}
+    names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id in renamed]
+    places: dict[ast.expr, str] = {n: renamed[n.id] for n in names}
     lines = text.rewritten(first, last, places)
     head = node.lineno - first
     if node.name in renamed:

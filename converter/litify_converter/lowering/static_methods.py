@@ -57,7 +57,7 @@ def _moved_out(script: Script, node: ast.ClassDef, methods: list[Function]) -> L
     ]
     if others or any(name in taken for name in names.values()):
         return None
-    places = {n: names[n.attr] for n in calls}
+    places: dict[ast.expr, str] = {n: names[n.attr] for n in calls}
     lowered = Lowered()
     gone: list[ast.stmt] = [*methods] if len(methods) < len(_statements(node)) else [node]
     for method in methods:
@@ -78,7 +78,7 @@ def _names_class(value: ast.expr, name: str) -> bool:
     return isinstance(value, ast.Name) and value.id == name
 
 
-def _function(text: Text, method: Function, names: dict[str, str], places: dict[ast.Attribute, str]) -> str:
+def _function(text: Text, method: Function, names: dict[str, str], places: dict[ast.expr, str]) -> str:
     """The source of a static method as a function."""
     decorators = method.decorator_list[1:]
     first = decorators[0].lineno if decorators else method.lineno
