@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 
 from litify_converter.emit import Emitter
@@ -12,9 +13,9 @@ from litify_converter.ir import Nest, Plan, item_lines
 from litify_converter.lifetimes import find_homes
 from litify_converter.lowering import lower
 from litify_converter.plan import general_plan, leave_loops
-from litify_converter.read import Script, read
+from litify_converter.read import Script, parse, read
 from litify_converter.refusals import Refusal
-from litify_converter.regions import find_nest
+from litify_converter.regions import find_nest, refuse_already_converted
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,41 @@ def convert(path: Path, target: str = "litify", style: str = "auto") -> Conversi
 
 def convert_script(script: Script, target: str = "litify", style: str = "auto") -> Conversion:
     """Convert a script that has been read; see `convert`."""
+    refuse_already_converted(script)
     plain = lower(script)
-    try:
-        conversion = _convert_lowered(plain, target, style)
-    except Refusal as refusal:
-        refusal.line = plain.original_line(refusal.line)
-        raise
-    notes = [replace(n, line=plain.original_line(n.line) or 0) for n in conversion.plan.notes]
-    conversion.plan.notes = [*plain.notes, *notes]
-    return conversion
+    notes = list(plain.notes)
+    several = False
+    while True:
+        try:
+            nest = find_nest(plain)
+            several = several or nest.further > 0
+            conversion = _convert_nest(plain, replace(nest, of_several=several), target, style)
+        except Refusal as refusal:
+            refusal.line = plain.original_line(refusal.line)
+            raise
+        notes += [replace(n, line=plain.original_line(n.line) or 0) for n in conversion.plan.notes]
+        if not conversion.nest.further:
+            conversion.plan.notes = notes
+            return conversion
+        plain = _with_one_loop_less(conversion)
 
 
-def _convert_lowered(script: Script, target: str, style: str) -> Conversion:
-    nest = find_nest(script)
+def _with_one_loop_less(conversion: Conversion) -> Script:
+    """The result for the first of several loops, as a script whose lines know those of the original."""
+    script = conversion.script
+    before = [line.strip() for line in script.text.splitlines()]
+    after = [line.strip() for line in conversion.text.splitlines()]
+    lines = [0] * len(after)
+    for at, other, size in SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks():
+        for number in range(size):
+            lines[other + number] = script.original_line(at + number + 1) or 0
+    known = 1
+    for number, line in enumerate(lines):
+        known = lines[number] = line or known
+    return replace(parse(conversion.text, script.path), lines=tuple(lines))
+
+
+def _convert_nest(script: Script, nest: Nest, target: str, style: str) -> Conversion:
     plan = general_plan(script, nest)
     if style == "auto":
         plan = improve(script, plan)

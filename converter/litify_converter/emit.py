@@ -455,8 +455,9 @@ class Emitter:
         return next(top for top in self.script.tree.body if any(n is statement for n in ast.walk(top)))
 
     def _with_import(self, module: cst.Module) -> str:
-        names = ", ".join(self.spelling.imported(name) for name in sorted(self.plan.imports))
-        line = statements(f"from {self.target} import {names}")
+        wanted = [name for name in sorted(self.plan.imports) if not self.spelling.is_imported(name)]
+        names = ", ".join(self.spelling.imported(name) for name in wanted)
+        line = statements(f"from {self.target} import {names}") if names else []
         if (
             isinstance(self.plan.nest.batches.statement, ast.While)
             and "itertools" not in self.script.imports.names

@@ -114,6 +114,14 @@ class Nest:
     calls: tuple[Call, ...]  # functions written out, outermost first
     bars: frozenset[str] = frozenset()  # names of progress bars
     repeated: bool = False  # whether all of it runs more than once: for each fold, or by several calls
+    further: int = 0  # how many loops of the script train after this one
+    of_several: bool = False  # whether loops train before or after this one
+
+    @property
+    def mentioned(self) -> set[str]:
+        """Names that stand in the loop, and in the functions that are written out."""
+        parts = [self.outer, *(call.function for call in self.calls)]
+        return {n.id for part in parts for n in ast.walk(part) if isinstance(n, ast.Name)}
 
     def __str__(self) -> str:
         lines = [f"entry {scope_name(self.entry)}, line {self.outer.lineno}"]

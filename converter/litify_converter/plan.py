@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 
 from litify_converter.blocks import statements_of
@@ -35,13 +36,13 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     Raises:
         Refusal: a `break` or `continue` that no hook can express, batches made anew in each epoch.
     """
-    plan = Plan(nest, class_name(script), {})
+    plan = Plan(nest, class_name(script, nest), {})
     plan.owner = _owner(script, nest)
     plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(
         script, nest, Role.SCHEDULER
     )
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
-    fresh = _check_source(script, nest, [*start, *step, *end])
+    fresh = _check_source(script, nest, [*start, *step, *end], [*step, *end])
     hooks = {
         "on_train_epoch_start": Hook("on_train_epoch_start", start),
         "training_step": Hook("training_step", step, ("batch", "batch_idx")),
@@ -58,7 +59,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
             "train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")]
         )
         plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
-    _draw_before_batches(script, plan)
+    _prepare_batches(script, plan)
     return plan
 
 
@@ -73,21 +74,32 @@ def _trainer_arguments(script: Script, plan: Plan) -> None:
             plan.trainer[name] = (plan.nest.entry, value)
 
 
-def class_name(script: Script) -> str:
-    """`Lit` and the network's class where there is one, else the script's name."""
+def class_name(script: Script, nest: Nest) -> str:
+    """`Lit` and the network's class where there is one, else the script's name; of several loops the network's name."""
     models = [
         made
         for scope in [script.tree, *script.roles.functions.values()]
         for n in walk_scope(scope.body)
-        if isinstance(n, ast.Assign) and (made := _made_class(n.value)) in script.roles.module_classes()
+        if isinstance(n, ast.Assign)
+        and (made := _made_class(n.value)) in script.roles.module_classes()
+        and (not nest.of_several or {t.id for t in _names(n.targets)} & nest.mentioned)
     ]
+    base = models[0] if len(set(models)) == 1 else ""
+    if not base and nest.of_several:
+        networks = {v.name for v in _made(script, nest, Role.MODEL)}
+        base = _camel(networks.pop()) if len(networks) == 1 else ""
     stem = script.path.resolve().parent.name if script.stem in ("main", "train", "run") else script.stem
-    words = "".join(w[:1].upper() + w[1:] for w in stem.replace("-", "_").split("_") if w)
-    base = models[0] if len(set(models)) == 1 else "".join(c for c in words if c.isalnum()) or "Model"
-    name = f"Lit{base}"
-    while name in script.roles.classes:
-        name += "_"
-    return name
+    name = whole = f"Lit{base or _camel(stem) or 'Model'}"
+    for number in itertools.count(2):
+        if name not in script.roles.classes:
+            return name
+        name = f"{whole}{number}"
+    raise AssertionError  # numbers do not end
+
+
+def _camel(words: str) -> str:
+    whole = "".join(w[:1].upper() + w[1:] for w in words.replace("-", "_").split("_") if w)
+    return "".join(c for c in whole if c.isalnum())
 
 
 def _made_class(value: ast.expr) -> str | None:
@@ -143,6 +155,8 @@ def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
                 for target in _names(node.targets):
                     if script.roles.of(target, scope) is role:
                         found.append(Variable(scope, target.id))
+    if nest.of_several:  # those of this loop
+        found = [variable for variable in found if variable.name in nest.mentioned]
     return list(dict.fromkeys(found))
 
 
@@ -197,8 +211,8 @@ def _drop_bars(plan: Plan) -> None:
                 )
 
 
-def _draw_before_batches(script: Script, plan: Plan) -> None:
-    """Random draws at the start of an epoch come before its loader is iterated: they move into train_dataloader().
+def _prepare_batches(script: Script, plan: Plan) -> None:
+    """What makes the loader at the start of an epoch, and random draws there, come first: they move into train_dataloader().
 
     In the first epoch the Trainer iterates the loader before on_train_epoch_start; train_dataloader comes earlier still.
     """
@@ -209,14 +223,17 @@ def _draw_before_batches(script: Script, plan: Plan) -> None:
         return
     if script.roles.of(source, nest.batches.scope) is not Role.LOADER:
         return
-    draws = [
+    variables = Variables(script, start.items)
+    sources = {variables.of(n, nest.batches.scope) for n in read(source)}
+    needed = [
         i
         for i, item in enumerate(start.items)
-        if isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope)
+        if (isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope))
+        or (not isinstance(item, Bind) and variables.bound(item) & sources)
     ]
-    if not draws:
+    if not needed:
         return
-    first, rest = start.items[: draws[-1] + 1], start.items[draws[-1] + 1 :]
+    first, rest = start.items[: needed[-1] + 1], start.items[needed[-1] + 1 :]
     for item in first:
         if isinstance(item, Moved) and (found := jumps(item.statement)):
             raise ControlFlow(f"a `{_word(found[0])}` before the batch loop of an epoch", found[0])
@@ -228,13 +245,26 @@ def _draw_before_batches(script: Script, plan: Plan) -> None:
     plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
 
 
-def _check_source(script: Script, nest: Nest, items: list[Item]) -> ast.expr | None:
-    """The source of the batches, where it has to be evaluated anew in each epoch (`zip(a, b)`); else None."""
+def _check_source(script: Script, nest: Nest, items: list[Item], late: list[Item]) -> ast.expr | None:
+    """The source of the batches, where it has to be evaluated anew in each epoch (`zip(a, b)`); else None.
+
+    Args:
+        late: the items from the first batch on: a loader that is made before can be had from `train_dataloader`.
+    """
     source = nest.batches.source
     if source is None:
         return None
     variables = Variables(script, items)
-    made = {v for item in items for v in variables.bound(item) if not isinstance(item, Bind)}
+    is_loader = (
+        script.roles.of(source, nest.batches.scope) is Role.LOADER and nest.epochs.statement is not None
+    )
+    made = {
+        v
+        for item in (late if is_loader else items)
+        for v in variables.bound(item)
+        if not isinstance(item, Bind)
+    }
+    early = {v for item in items if item not in late for v in variables.bound(item)} - made
     for node in ast.walk(source):
         if isinstance(node, ast.Name):
             variable = variables.of(node.id, nest.batches.scope)
@@ -243,7 +273,8 @@ def _check_source(script: Script, nest: Nest, items: list[Item]) -> ast.expr | N
                 and isinstance(variable.scope, Function)
                 and variable.scope is not nest.entry
             )
-            if variable in made or (inner and variable not in variables.constant):
+            by_start = is_loader and variable in early
+            if variable in made or (inner and variable not in variables.constant and not by_start):
                 raise LoopShape(
                     f"the batches come from `{node.id}`, which is made anew in each epoch", source
                 )
@@ -271,7 +302,8 @@ def leave_loops(plan: Plan) -> None:
                     if jump in plan.dropped:
                         continue
                     if name == "on_train_epoch_start":
-                        raise ControlFlow(f"a `{_word(jump)}` before the batch loop of an epoch", jump)
+                        _end_training_early(plan, jump, item.scope)
+                        continue
                     loop = nest.batches.statement if name == "training_step" else nest.epochs.statement
                     if item.scope is not _scope_of(nest, loop):
                         raise ControlFlow(f"a `{_word(jump)}` out of a function that is written out", jump)
@@ -288,6 +320,30 @@ def leave_loops(plan: Plan) -> None:
     for jump in at_end:
         stop = "self.trainer.should_stop = True\n" if isinstance(jump, ast.Break) else ""
         plan.replaced[jump] = f"{stop}return"
+
+
+def _end_training_early(plan: Plan, jump: ast.Break | ast.Continue, scope: Scope) -> None:
+    """A `break` before the batch loop: the epoch that has begun ends without a batch and without what follows them."""
+    if (
+        isinstance(jump, ast.Continue)
+        or plan.nest.batches.statement is None
+        or "on_train_batch_start" in plan.hooks
+    ):
+        raise ControlFlow(f"a `{_word(jump)}` before the batch loop of an epoch", jump)
+    if scope is not plan.nest.epochs.scope:
+        raise ControlFlow(f"a `{_word(jump)}` out of a function that is written out", jump)
+    flag = "self.training_is_over"
+    plan.replaced[jump] = f"self.trainer.should_stop = True\n{flag} = True\nreturn"
+    start = plan.hooks["on_train_epoch_start"]
+    if f"{flag} = False" in start.first:
+        return
+    start.first.append(f"{flag} = False")
+    skip = Hook("on_train_batch_start", [], ("batch", "batch_idx"), [f"return -1 if {flag} else None"])
+    rest = {n: h for n, h in plan.hooks.items() if h is not start}
+    plan.hooks = {start.name: start, skip.name: skip, **rest}
+    if "on_train_epoch_end" in plan.hooks:
+        plan.hooks["on_train_epoch_end"].first.insert(0, f"if {flag}:\n    return")
+    plan.notes.append(Note("look", jump.lineno, "the Trainer fetches one more batch before it stops"))
 
 
 def _scope_of(nest: Nest, loop: ast.stmt | None) -> Scope:

@@ -17,10 +17,12 @@ class ConversionError(Exception):
             +-- NothingToConvert, AlreadyConverted, SeveralLoops, LoopInClass, ... one per reason
 
     `line` is the line of the script the reason stands on, 1-based, or None where it concerns the whole file.
+    `effort` is what it takes by hand: "none", "minutes", "hours" or "rewrite".
     """
 
     code = "LC000"
     advice = ""
+    effort = "hours"
 
     def __init__(self, message: str, node: ast.AST | int | None = None) -> None:
         super().__init__(message)
@@ -43,6 +45,7 @@ class NothingToConvert(Refusal):
     """No loop in the script reaches both `.backward()` and an optimizer's `.step()`."""
 
     code = "LC101"
+    effort = "none"
     advice = "nothing to do: litify converts scripts that train a model in a loop"
 
 
@@ -50,6 +53,7 @@ class AlreadyConverted(Refusal):
     """The script trains through a Trainer already."""
 
     code = "LC102"
+    effort = "none"
     advice = "nothing to do: run it with `litify run`"
 
 
@@ -64,6 +68,7 @@ class LoopInClass(Refusal):
     """The training loop is written in methods of a class."""
 
     code = "LC202"
+    effort = "rewrite"
     advice = "move the loop of the class into functions, or make the class the LightningModule by hand"
 
 
@@ -78,6 +83,7 @@ class ControlFlow(Refusal):
     """A `break`, `continue` or `return` leaves the loop in a way a hook can't."""
 
     code = "LC204"
+    effort = "minutes"
     advice = "leave the loop at its end, or by a condition at the top of its body"
 
 
@@ -92,6 +98,7 @@ class SharedName(Refusal):
     """A name is changed both by the loop and by a function that stays outside of it."""
 
     code = "LC206"
+    effort = "minutes"
     advice = "pass the value as an argument and return it, instead of sharing a global"
 
 
@@ -99,6 +106,7 @@ class Distributed(Refusal):
     """The script starts processes by itself."""
 
     code = "LC207"
+    effort = "rewrite"
     advice = "call the training function once for one process; `litify run --devices N` starts the processes"
 
 

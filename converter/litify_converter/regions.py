@@ -33,12 +33,11 @@ LIGHTNING = ("lightning", "pytorch_lightning", "litify")
 
 
 def find_nest(script: Script) -> Nest:
-    """The loop nest that trains.
+    """The loop nest that trains; of several, the first (`Nest.further`).
 
     Raises:
         Refusal: nothing trains, or the nest has a shape that the hooks can't take.
     """
-    _refuse_already_converted(script)
     ways = Search(script).ways()
     outermost = {id(first_loop(way)): way for way in ways if first_loop(way) is not None}
     if not outermost:
@@ -46,13 +45,13 @@ def find_nest(script: Script) -> Nest:
     ways = [way for way in ways if first_loop(way) is not None]
     cut, _ = from_loop(ways, script)
     outermost = {id(way[0].statement): way for way in cut}
-    if len(outermost) > 1:
-        first, second = (way[0].statement for way in list(outermost.values())[:2])
-        raise SeveralLoops(f"the script trains in {len(outermost)} separate loops", second or first)
-    return _Builder(script, ways).build()
+    first = cut[0][0].statement
+    ways = [way for way, rest in zip(ways, cut, strict=True) if rest[0].statement is first]
+    return _Builder(script, ways, len(outermost) - 1).build()
 
 
-def _refuse_already_converted(script: Script) -> None:
+def refuse_already_converted(script: Script) -> None:
+    """Raises AlreadyConverted for a script with a LightningModule."""
     for name, node in script.roles.classes.items():
         for base in node.bases:
             qualified = script.imports.resolve(base) or ""
@@ -104,8 +103,9 @@ def _is_spawned(script: Script, function: Function) -> bool:
 class _Builder:
     """Takes the nest apart; `ways` are all ways to steps, with one outermost loop in common."""
 
-    def __init__(self, script: Script, ways: list[tuple[Turn, ...]]) -> None:
+    def __init__(self, script: Script, ways: list[tuple[Turn, ...]], further: int) -> None:
         self.script = script
+        self.further = further
         self.roles = script.roles
         ways, self.repeated = from_loop(ways, script)
         self.inner = common(ways)
@@ -137,6 +137,7 @@ class _Builder:
             tuple(self.calls),
             frozenset(self.bars),
             self.repeated,
+            self.further,
         )
 
     # -- which loop is which ---------------------------------------------------------------------------------------

@@ -35,6 +35,36 @@ def as_text(conversion: Conversion, out: Path) -> str:
     return "\n".join(lines)
 
 
+def effort(conversion: Conversion) -> str:
+    """What is left to do by hand: "none", or "minutes" where a point needs a look."""
+    return "minutes" if any(note.kind == "look" for note in conversion.plan.notes) else "none"
+
+
+def as_sarif(findings: list[tuple[str, int | None, str, str]]) -> str:
+    """Refusals and points that need a look, each (file, line, code, message), as a SARIF 2.1.0 log."""
+    results = []
+    for file, line, code, message in findings:
+        place: dict[str, Any] = {"artifactLocation": {"uri": Path(file).as_posix()}}
+        if line:
+            place["region"] = {"startLine": line}
+        level = "note" if code == "LC301" else "error"
+        results.append(
+            {
+                "ruleId": code,
+                "level": level,
+                "message": {"text": message},
+                "locations": [{"physicalLocation": place}],
+            }
+        )
+    driver = {"name": "litify convert", "rules": [{"id": code} for code in sorted({f[2] for f in findings})]}
+    log = {
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{"tool": {"driver": driver}, "results": results}],
+    }
+    return json.dumps(log, indent=2)
+
+
 def as_json(conversion: Conversion, out: Path) -> str:
     """The report for programs: stable keys, one object."""
     plan = conversion.plan
@@ -47,6 +77,7 @@ def as_json(conversion: Conversion, out: Path) -> str:
         "optimization": "automatic" if plan.automatic else "manual",
         "hooks": [name for name, hook in plan.hooks.items() if hook.items],
         "idioms": plan.idioms,
+        "effort": effort(conversion),
         "notes": [{"kind": n.kind, "line": n.line, "text": n.text} for n in plan.notes],
     }
     return json.dumps(fields, indent=2)

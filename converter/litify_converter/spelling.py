@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable
 
 import libcst as cst
@@ -60,15 +61,14 @@ class Spelling:
     @property
     def trainer(self) -> str:
         """The name of the Trainer in the entry."""
-        taken = self._names_of_entry()
-        return "trainer" if "trainer" not in taken else "lit_trainer"
+        return _free("trainer", self._names_of_entry())
 
     @property
     def instance(self) -> str:
         """The name of the LightningModule in the entry."""
         taken = self._names_of_entry()
         taken -= {v.name for v in self.homes.home if self.is_inside(v)}
-        return next(name for name in ("model", "lit_model", "lit_model_") if name not in taken)
+        return _free("model", taken)
 
     def entry_text(self, scope: Scope, expression: ast.expr) -> str:
         """An expression of a written-out function, in the names of the entry."""
@@ -158,6 +158,17 @@ class Spelling:
         here = self.runtime_name(name)
         return name if here == name else f"{name} as {here}"
 
+    def is_imported(self, name: str) -> bool:
+        """Whether the script has a name of the runtime already: it is the result for another loop of it."""
+        return self.script.imports.names.get(name) in (f"litify.{name}", f"lightning.{name}")
+
     def runtime_name(self, name: str) -> str:
         """`Trainer`, or `LitTrainer` in a script that has a Trainer of its own."""
-        return f"Lit{name}" if name in bound(self.script.tree.body) else name
+        own = name in bound(self.script.tree.body) and not self.is_imported(name)
+        return f"Lit{name}" if own else name
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """`name`, or else `lit_name`, `lit_name_2` ..."""
+    names = (f"lit_{name}_{number}" for number in itertools.count(2))
+    return next(n for n in itertools.chain([name, f"lit_{name}"], names) if n not in taken)

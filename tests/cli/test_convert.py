@@ -129,8 +129,8 @@ def test_unreadable_input_is_one_line_and_exit_2(folder: Path, content: bytes, p
     assert not (folder / "bad_lit.py").exists()
 
 
-def test_missing_file_folder_and_unknown_flag(folder: Path) -> None:
-    for arguments in (["nope.py"], ["."], ["train.py", "--no-such-flag"]):
+def test_missing_file_and_unknown_flag(folder: Path) -> None:
+    for arguments in (["nope.py"], ["train.py", "--no-such-flag"]):
         done = litify("convert", *arguments, cwd=folder)
         assert done.returncode == 2, arguments
         assert len(done.stderr.strip().splitlines()) == 1
@@ -160,3 +160,42 @@ def test_needs_no_torch(folder: Path) -> None:
         [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_is_converted_script_by_script(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "again.py").write_text(RAW)
+    (folder / "model.py").write_text("import torch\n")  # does not train
+    (folder / "bad.py").write_text(RAW.replace("range(2)", "epochs_of(2)"))
+    (folder / "broken.py").write_text("import torch\nfor (\n")
+    done = litify("convert", ".", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert (folder / "train_lit.py").is_file() and (folder / "sub" / "again_lit.py").is_file()
+    assert not (folder / "bad_lit.py").exists()
+    *table, summary = done.stdout.splitlines()
+    assert [line.split()[:3] for line in table] == [
+        ["bad.py", "refused", "hours"],
+        ["broken.py", "unreadable", "hours"],
+        [str(Path("sub") / "again.py"), "converted", "minutes"],
+        ["train.py", "converted", "minutes"],
+    ]
+    assert summary == "5 files with torch, 4 that train: 2 converted, 1 refused, 1 unreadable"
+    again = litify("convert", "sub", "--check", "--report", "json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert [(o["file"], o["status"], o["effort"]) for o in json.loads(again.stdout)] == [
+        (str(Path("sub") / "again.py"), "converted", "minutes")
+    ]
+
+
+def test_a_folder_takes_no_single_output(folder: Path) -> None:
+    done = litify("convert", ".", "-o", "x.py", cwd=folder)
+    assert done.returncode == 2 and "is a folder" in done.stderr
+
+
+def test_refusals_as_sarif(folder: Path) -> None:
+    (folder / "bad.py").write_text(RAW.replace("range(2)", "epochs_of(2)"))
+    done = litify("convert", ".", "--check", "--report", "sarif", cwd=folder)
+    result = json.loads(done.stdout)["runs"][0]["results"][0]
+    assert result["ruleId"] == "LC203" and result["level"] == "error"
+    place = result["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "bad.py"}, "region": {"startLine": 8}}

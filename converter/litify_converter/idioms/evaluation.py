@@ -119,12 +119,17 @@ class Evaluation(Idiom):
         self._check_source(script, plan, loop, variables)
 
     def _check_names(self, script: Script, plan: Plan, found: _Evaluation, before: list[Item]) -> None:
-        """What stands before the evaluation reads nothing that the evaluation binds: it would read the later value."""
+        """What stands before the evaluation shares no name with it that either of them binds: it would run after it."""
         inside: list[Item] = [*found.before, Moved(found.scope, found.loop), *found.after]
         variables = Variables(script, [i for _, i in hook_items(plan)] + inside)
         own = [i for i in inside if not (isinstance(i, Bind) and is_redundant(i, variables))]
         changed = {v for i in own for v in variables.bound(i)}
+        used = {variables.of(n, s) for s, parts in (code_of(i, plan) for i in own) for n in read(parts)}
         for item in before:
+            set_before = {v for v in variables.bound(item) if v in used}
+            if set_before:
+                name = min(v.name for v in set_before)
+                raise Unproven(f"the evaluation reads `{name}`, which is set before it", found.loop)
             scope, statements = code_of(item, plan)
             for name in sorted(read(statements)):
                 if variables.of(name, scope) in changed:
@@ -217,6 +222,7 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
     """From `model.eval()` over the loop to the last statement that only looks at its results."""
     item = items[at]
     assert isinstance(item, Moved)
+    first = _gather(script, plan, items, at)
     last = next(
         (
             i
@@ -229,9 +235,33 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
         raise Unproven("no loop follows the switch to eval mode", item.statement)
     while last + 1 < len(items) and isinstance(items[last + 1], Moved) and _prints(items[last + 1]):
         last += 1
-    flat = _flatten(script, items[at : last + 1])
+    flat = _flatten(script, items[first : last + 1])
     before, loop, after = _split(script, plan, flat)
-    return _Evaluation(at, last, before, loop, item.scope, after, None)
+    return _Evaluation(first, last, before, loop, item.scope, after, None)
+
+
+def _gather(script: Script, plan: Plan, items: list[Item], at: int) -> int:
+    """Move `correct = 0` and the like, which may stand anywhere before, right before the evaluation. Returns its new start."""
+    inside = read([s for i in items[at:] for s in code_of(i, plan)[1]])
+    starts: list[Item] = []
+    mentioned: set[str] = set()
+    for item in reversed(items[:at]):
+        name = _starts_from_constant(item)
+        statements = code_of(item, plan)[1]
+        if name is not None and name in inside and name not in mentioned and item.scope is items[at].scope:  # type: ignore[union-attr]
+            starts.insert(0, item)
+        else:
+            mentioned |= {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
+    items[:at] = [*(i for i in items[:at] if i not in starts), *starts]
+    return at - len(starts)
+
+
+def _starts_from_constant(item: Item) -> str | None:
+    """The name in `correct = 0`, `losses = []`."""
+    match item:
+        case Moved(statement=ast.Assign(targets=[ast.Name(id=name)], value=value)):
+            return name if ast.unparse(value) in ("[]", "{}") or isinstance(value, ast.Constant) else None
+    return None
 
 
 def _prints(item: Item) -> bool:

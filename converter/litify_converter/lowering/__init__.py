@@ -13,7 +13,7 @@ from litify_converter.lowering.first_epoch import FirstEpoch
 from litify_converter.lowering.loop_else import LoopElse
 from litify_converter.lowering.maybe_unbound import MaybeUnbound
 from litify_converter.lowering.phases import Phases
-from litify_converter.lowering.processes import OneProcess
+from litify_converter.lowering.processes import OneProcess, Sharded
 from litify_converter.lowering.static_methods import StaticMethods
 from litify_converter.lowering.sums import Sums
 from litify_converter.read import Script, parse
@@ -22,6 +22,7 @@ from litify_converter.refusals import Refusal, UnreadableScript
 LOWERINGS: tuple[Lowering, ...] = (
     Brought(),
     StaticMethods(),
+    Sharded(),
     OneProcess(),
     Bars(),
     LoopElse(),

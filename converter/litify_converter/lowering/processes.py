@@ -19,6 +19,7 @@ from litify_converter.lowering.process_expressions import (
 )
 from litify_converter.lowering.ranks import INIT, Ranks, Spawn, find_spawn
 from litify_converter.read import Script
+from litify_converter.refusals import Distributed
 from litify_converter.ways import Loop, Search
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
@@ -26,6 +27,24 @@ from litify_linter.reading.scopes import Function, walk_scope
 
 MEETING = ("MASTER_", "NCCL_", "GLOO_", "TORCH_DISTRIBUTED")
 REASON = "the Trainer starts the processes (--devices)"
+
+
+SHARDING = ("fsdp", "_composable", "tensor", "pipelining")
+
+
+class Sharded(Lowering):
+    """Networks whose parts live in several processes: what the Trainer would do with them can't be known to be the same."""
+
+    name = "sharded"
+    words = ("torch.distributed",)
+
+    def find(self, script: Script) -> Lowered | None:
+        for node in ast.walk(script.tree):
+            name = script.imports.resolve(node.func) or "" if isinstance(node, ast.Call) else ""
+            if name.startswith(tuple(f"{DISTRIBUTED}{part}" for part in SHARDING)) and Search(script).ways():
+                what = name.rpartition(".")[2]
+                raise Distributed(f"{what}() deals the network out to several processes", node)
+        return None
 
 
 class OneProcess(Lowering):

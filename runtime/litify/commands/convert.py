@@ -18,7 +18,7 @@ MARK = "litify"  # a file that convert wrote says so in its first lines
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|DIR", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", metavar="OUT", help="Where to write; `-` is standard output. [default: FILE_lit.py]"
 )
@@ -38,7 +38,7 @@ MARK = "litify"  # a file that convert wrote says so in its first lines
     show_default=True,
     help="auto: idiomatic wherever that is proven to train the same; verbatim: every statement in its order.",
 )
-@click.option("--report", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--report", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option(
     "--verify", "verify_", is_flag=True, help="Run both scripts afterwards and compare every optimizer step."
 )
@@ -61,7 +61,7 @@ def convert(
     """Turn the raw PyTorch script FILE into a LightningModule, a DataModule and a Trainer call.
 
     The script is read, never run. Where a faithful conversion can't be had, nothing is written and the reason is
-    printed.
+    printed. For a folder, every script in it that trains is converted.
 
     \b
     Examples:
@@ -69,10 +69,25 @@ def convert(
       litify convert train.py --diff          # shows the change
       litify convert train.py -o - | less     # to standard output
       litify convert train.py --verify        # and proves it: both scripts run, every step compared
+      litify convert examples/ --check        # a table of what converts and what does not, and why
     """
     from litify_converter.convert import convert as run
     from litify_converter.refusals import AlreadyConverted, NothingToConvert, Refusal, UnreadableScript
 
+    if file.is_dir():
+        if output is not None or verify_ or show is not None or diff:
+            raise click.UsageError(f"{file} is a folder: --output, --diff and --verify take one file")
+        from litify.commands.convert_folder import convert_folder
+
+        def write(source: Path, conversion: Conversion) -> Path | None:
+            if check:
+                return None
+            beside = _output_path(source, None, in_place)
+            assert beside is not None
+            _write(beside, conversion.text, force or in_place)
+            return beside
+
+        return convert_folder(file, target, style, report, write)
     out = _output_path(file, output, in_place)
     try:
         conversion = run(file, target=target, style=style)
@@ -95,14 +110,12 @@ def convert(
         click.echo(conversion.text, nl=False)
         return 0
     _write(out, conversion.text, force or in_place)
-    _print_report(conversion, out, report)
+    _print_report(file, conversion, out, report)
     return _verify(file, out) if verify_ else 0
 
 
 def _output_path(file: Path, output: str | None, in_place: bool) -> Path | None:
     """The file to write, None for standard output."""
-    if file.is_dir():
-        raise click.UsageError(f"{file} is a folder; name a Python file")
     if in_place and output is not None:
         raise click.UsageError("--in-place and --output exclude each other")
     if output == "-":
@@ -160,6 +173,11 @@ def _print_refusal(file: Path, refusal: Exception, report: str) -> None:
         fields = {"file": str(file), "line": line, "code": code, "message": str(refusal), "advice": advice}
         click.echo(json.dumps({"converted": False, "refusal": fields}, indent=2))
         return
+    if report == "sarif":
+        from litify_converter.report import as_sarif
+
+        click.echo(as_sarif([(str(file), line, code, str(refusal))]))
+        return
     place = f"{file}:{line}" if line is not None else str(file)
     click.echo(f"{place}: {code} {refusal}", err=True)
     if advice:
@@ -167,7 +185,9 @@ def _print_refusal(file: Path, refusal: Exception, report: str) -> None:
 
 
 def _print_diff(file: Path, out: Path | None, conversion: Conversion) -> None:
-    before = conversion.script.text.splitlines(keepends=True)
+    from litify_converter.read import read
+
+    before = read(file).text.splitlines(keepends=True)
     after = conversion.text.splitlines(keepends=True)
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in difflib.unified_diff(before, after, str(file), str(out or file)):
@@ -175,10 +195,14 @@ def _print_diff(file: Path, out: Path | None, conversion: Conversion) -> None:
         click.echo(click.style(text, fg=colours.get(line[:1])) if sys.stdout.isatty() else text, nl=False)
 
 
-def _print_report(conversion: Conversion, out: Path, kind: str) -> None:
-    from litify_converter.report import as_json, as_text
+def _print_report(file: Path, conversion: Conversion, out: Path, kind: str) -> None:
+    from litify_converter.report import as_json, as_sarif, as_text
 
-    click.echo(as_json(conversion, out) if kind == "json" else as_text(conversion, out))
+    if kind == "sarif":
+        notes = [n for n in conversion.plan.notes if n.kind == "look"]
+        click.echo(as_sarif([(str(file), n.line or None, "LC301", n.text) for n in notes]))
+    else:
+        click.echo(as_json(conversion, out) if kind == "json" else as_text(conversion, out))
 
 
 def _verify(file: Path, out: Path) -> int:
