@@ -198,4 +198,4 @@ def test_refusals_as_sarif(folder: Path) -> None:
     result = json.loads(done.stdout)["runs"][0]["results"][0]
     assert result["ruleId"] == "LC203" and result["level"] == "error"
     place = result["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "bad.py"}, "region": {"startLine": 8}}
+    assert place == {"artifactLocation": {"uri": "bad.py"}, "region": {"startLine": 9}}

@@ -294,7 +294,12 @@ REFUSED = {
     ),
     "nothing trains": ("LC101", None, "print(1)\n"),
     "converted already": ("LC102", 7, "import litify\nclass A(litify.LightningModule):\n    pass\n"),
-    "two loops": ("LC201", 16, f"{SETUP}{LOOP}for epoch in range(2):\n    for data, target in loader:{STEP}"),
+    "called elsewhere too": (
+        "LC201",
+        19,
+        f"{SETUP}def train(data, target):{STEP.replace('        ', '    ')}\n"
+        "for epoch in range(2):\n    for data, target in loader:\n        train(data, target)\ntrain(*next(iter(loader)))\n",
+    ),
     "else": ("LC203", 10, f"{SETUP}{LOOP}    if epoch > 1:\n        break\nelse:\n    print(1)\n"),
     "epochs from somewhere": ("LC203", 10, f"{SETUP}{LOOP.replace('range(3)', 'count()')}"),
     "decorated": (
