@@ -58,10 +58,10 @@ class AlreadyConverted(Refusal):
 
 
 class SeveralLoops(Refusal):
-    """The script trains in several separate loops (phases, models side by side)."""
+    """A function that trains is called in several places."""
 
     code = "LC201"
-    advice = "put each training phase in a script of its own, then convert each"
+    advice = "call it in one place only, or put each training phase in a script of its own"
 
 
 class LoopInClass(Refusal):

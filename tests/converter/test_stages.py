@@ -365,3 +365,14 @@ def test_any_python_converts_or_is_refused(path: Path) -> None:
             assert str(reason)
         else:
             compile(result, "train_lit.py", "exec", dont_inherit=True)
+
+
+def test_every_refusal_has_a_section_in_the_docs() -> None:
+    """Each code is explained in docs/converting.md, with what it takes by hand."""
+    text = (Path(__file__).parents[2] / "docs" / "converting.md").read_text()
+    kinds = [Refusal, *Refusal.__subclasses__(), UnreadableScript]
+    codes = {kind.code: kind.effort for kind in kinds if kind is not Refusal}
+    for code, effort in codes.items():
+        assert f"\n## {code}\n" in text
+        row = next(line for line in text.splitlines() if line.startswith(f"| [{code}]"))
+        assert effort in row or code in ("LC001", "LC900")
