@@ -147,12 +147,20 @@ def _lint(source: Source, codes: frozenset[str], beside: Siblings | None) -> lis
         if rule.wants(text) and (rule.words is Rule.words or any(word in text for word in rule.words))
     ]
     file = (file or File(source, beside)) if rules else None
-    found = [finding for rule in rules for finding in _apply(rule, file)] if file is not None else []
+    found = _found(rules, file) if file is not None else []
     comments = suppressions(source.text, bool(found))
     kept = remaining(found, comments)
     if UnusedSuppression.code in codes:
         kept += _unused(comments, codes, source)
     return sorted(set(kept), key=lambda finding: finding.order)
+
+
+def _found(rules: list[Rule], file: File) -> list[Finding]:
+    """What the rules find, outside of what is meant to fail."""
+    found = [finding for rule in rules for finding in _apply(rule, file)]
+    if not found or not file.meant_to_fail:
+        return found
+    return [f for f in found if not any(first <= f.line <= last for first, last in file.meant_to_fail)]
 
 
 def _apply(rule: Rule, file: File) -> Iterator[Finding]:

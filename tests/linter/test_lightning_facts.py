@@ -15,6 +15,7 @@ from litify_linter.rules.removed_hook import REMOVED as REMOVED_HOOKS
 from litify_linter.rules.removed_import import REMOVED as REMOVED_IMPORTS
 from litify_linter.rules.removed_trainer_argument import REMOVED as REMOVED_ARGUMENTS
 from litify_linter.rules.removed_trainer_argument import RENAMED as RENAMED_ARGUMENTS
+from litify_linter.rules.removed_trainer_attribute import REMOVED as REMOVED_ATTRIBUTES
 from litify_linter.rules.unknown_trainer_argument import ARGUMENTS
 
 try:
@@ -48,6 +49,14 @@ def test_removed_hooks_are_gone(hook):
 @pytest.mark.parametrize("argument", sorted(REMOVED_ARGUMENTS))
 def test_removed_arguments_are_gone(argument):
     assert argument not in inspect.signature(pl.Trainer.__init__).parameters
+
+
+@pytest.mark.parametrize("attribute", sorted(REMOVED_ATTRIBUTES))
+def test_removed_attributes_are_gone(attribute):
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False
+    )
+    assert not hasattr(trainer, attribute)
 
 
 def test_hooks_that_take_no_log():

@@ -99,6 +99,29 @@ def test_sarif(checked):
     )
 
 
+def test_sarif_fixes(checked):
+    """What a fix would put where, in characters; an insertion deletes nothing."""
+    run = json.loads(text("sarif", checked))["runs"][0]
+    assert run["columnKind"] == "unicodeCodePoints"
+    first, second = (result["fixes"][0] for result in run["results"])
+    assert first["description"]["text"] == "What `litify lint --fix` does"
+    (change,) = second["artifactChanges"]
+    assert change["artifactLocation"] == {"uri": "src/my%2Cfile.py"}
+    (replacement,) = change["replacements"]
+    region = {"startLine": 6, "startColumn": 40, "endLine": 6, "endColumn": 47}
+    assert replacement == {"deletedRegion": region, "insertedContent": {"text": ""}}
+    bare = Checked("a.py", (Finding("LIT401", "parallel-wrapper", "message", 1, 1, 1, 2),), ("x",))
+    assert "fixes" not in json.loads(text("sarif", bare))["runs"][0]["results"][0]
+
+
+def test_sarif_of_a_notebook_has_no_fixes():
+    cells = [{"cell_type": "code", "source": TEXT, "metadata": {}, "outputs": [], "execution_count": None}]
+    notebook = json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    checked = check_source(notebook.encode(), "a.ipynb", Settings())
+    results = json.loads(text("sarif", checked))["runs"][0]["results"]
+    assert len(results) == 2 and not any("fixes" in result for result in results)
+
+
 def test_junit(checked):
     root = ElementTree.fromstring(text("junit", checked))
     assert (root.get("tests"), root.get("failures")) == ("2", "2")

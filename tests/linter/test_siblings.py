@@ -134,3 +134,14 @@ def test_the_cache_knows_what_an_answer_depends_on(tmp_path):
     assert found() == found() == ["LIT204"]
     (tmp_path / "base.py").unlink()
     assert found() == []
+
+
+def test_a_method_that_the_base_class_calls_is_no_misspelt_hook(tmp_path):
+    base = "from litify import LightningModule\n\n\nclass Base(LightningModule):\n    def __init__(self):\n"
+    base += "        super().__init__()\n        self.{}()\n"
+    user = "import torch\nfrom base import Base\n\n\nclass Lit(Base):\n    def configure_models(self):\n        pass\n"
+    user += "\n    def test_step(self, batch, batch_idx):\n        pass\n"
+    write(tmp_path, {"base.py": base.format("configure_models"), "user.py": user})
+    assert codes(tmp_path / "user.py") == []
+    write(tmp_path, {"base.py": base.format("configure_all"), "user.py": user})
+    assert codes(tmp_path / "user.py") == ["LIT803"]

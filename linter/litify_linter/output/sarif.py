@@ -12,39 +12,55 @@ from litify_linter.rules import find_rule, severity
 
 if TYPE_CHECKING:
     from litify_linter.check import Checked
+    from litify_linter.rule import Finding, Fix
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:
-    """The whole log: one run, its rules, its results."""
+    """The whole log: one run, its rules, its results. Columns count characters, as `columnKind` says."""
     codes = sorted({f.code for file in files for f in file.findings})
-    results = [
+    run = {
+        "tool": {"driver": {"name": "litify", "rules": [_description(code) for code in codes]}},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(file, f, codes.index(f.code)) for file in files for f in file.findings],
+    }
+    yield json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+
+
+def _result(file: Checked, finding: Finding, rule: int) -> dict[str, Any]:
+    artifact = {"uri": _uri(file.path)}
+    region = _region(finding.line, finding.column, finding.end_line, finding.end_column)
+    result: dict[str, Any] = {
+        "ruleId": finding.code,
+        "ruleIndex": rule,
+        "level": severity(finding.code),
+        "message": {"text": finding.message},
+        "locations": [{"physicalLocation": {"artifactLocation": artifact, "region": region}}],
+    }
+    # Within a notebook an edit is one of a cell, of which SARIF knows nothing.
+    if finding.fix is not None and finding.cell is None:
+        result["fixes"] = [_fix(finding.fix, artifact)]
+    return result
+
+
+def _fix(fix: Fix, artifact: dict[str, str]) -> dict[str, Any]:
+    replacements = [
         {
-            "ruleId": f.code,
-            "ruleIndex": codes.index(f.code),
-            "level": severity(f.code),
-            "message": {"text": f.message},
-            "locations": [
-                {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": _uri(file.path)},
-                        "region": {
-                            "startLine": f.line,
-                            "startColumn": f.column,
-                            "endLine": f.end_line,
-                            "endColumn": f.end_column,
-                        },
-                    }
-                }
-            ],
+            "deletedRegion": _region(edit.line, edit.column, edit.end_line, edit.end_column),
+            "insertedContent": {"text": edit.text},
         }
-        for file in files
-        for f in file.findings
+        for edit in fix.edits
     ]
-    driver = {"name": "litify", "rules": [_description(code) for code in codes]}
-    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": results}]}
-    yield json.dumps(log, indent=2) + "\n"
+    command = "--fix" if fix.safe else "--fix --unsafe-fixes"
+    return {
+        "description": {"text": f"What `litify lint {command}` does"},
+        "artifactChanges": [{"artifactLocation": artifact, "replacements": replacements}],
+    }
+
+
+def _region(line: int, column: int, end_line: int, end_column: int) -> dict[str, int]:
+    return {"startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column}
 
 
 def _description(code: str) -> dict[str, Any]:

@@ -46,6 +46,13 @@ _RANKS = {"is_global_zero", "is_rank_zero", "global_rank", "local_rank", "rank",
 _LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
 
 
+def _expects_error(context: ast.expr) -> bool:
+    match context:
+        case ast.Call(func=ast.Attribute(attr="raises" | "assertRaises" | "assertRaisesRegex")):
+            return True
+    return False
+
+
 def inner_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes directly in a node, in order, names and constants left out."""
     found: list[ast.AST] = []
@@ -183,6 +190,15 @@ class File:
         return bool(self.lightning) or any(
             isinstance(node, ast.Call) and self.names.is_from(node.func, frozenset({"Trainer"}))
             for node in self._all(ast.Call)
+        )
+
+    @functools.cached_property
+    def meant_to_fail(self) -> tuple[tuple[int, int], ...]:
+        """First and last lines of the blocks that a test expects to raise: `with pytest.raises(...)`."""
+        return tuple(
+            (node.lineno, node.end_lineno or node.lineno)
+            for node in self._all(ast.With)
+            if isinstance(node, ast.With) and any(_expects_error(item.context_expr) for item in node.items)
         )
 
     @functools.cached_property

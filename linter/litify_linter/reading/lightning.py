@@ -83,6 +83,11 @@ class LightningClass:
         """Methods of its own body, not inherited ones."""
         return {node.name: node for node in self.node.body if isinstance(node, Function)}
 
+    def find(self, name: str) -> Function | None:
+        """A method of this name, its own or an inherited one."""
+        every = (node for cls in self.lineage for node in cls.body if isinstance(node, Function))
+        return next((node for node in every if node.name == name), None)
+
     @functools.cached_property
     def automatic(self) -> bool:
         """Whether the Trainer does backward and step. In doubt (a value known only at run time) it does not."""
@@ -108,10 +113,14 @@ class LightningClass:
     def attributes(self) -> dict[str, ast.expr]:
         """`self.x` -> the first value assigned to it in any method, own methods before inherited ones."""
         found: dict[str, ast.expr] = {}
-        for cls in self.lineage:
-            for name, value in _self_assignments(cls):
-                found.setdefault(name, value)
+        for name, value in self.assigned:
+            found.setdefault(name, value)
         return found
+
+    @functools.cached_property
+    def assigned(self) -> list[tuple[str, ast.expr]]:
+        """Every (x, value) of a `self.x = value` in any method, own methods before inherited ones."""
+        return [pair for cls in self.lineage for pair in _self_assignments(cls)]
 
 
 def _self_calls(method: Function) -> Iterator[str]:

@@ -52,7 +52,7 @@ def assignments(scope: Function | ast.Module) -> Iterator[tuple[str, ast.expr]]:
                 target=target, value=value
             ):
                 yield from _bound(target, value)
-            case ast.For(target=target, iter=value):
+            case ast.For(target=target, iter=value) | ast.comprehension(target=target, iter=value):
                 yield from _bound(target, value)
 
 
@@ -82,7 +82,7 @@ def from_batch(node: ast.expr, here: Place, depth: int = 8) -> bool:
     """Whether an expression is (part of) the batch that a step or batch hook receives, or a view of it."""
     match node:
         case ast.Name(id=name):
-            if name == _batch_parameter(here):
+            if name == _batch_parameter(here) or (depth > 0 and _is_given_batch(name, here, depth - 1)):
                 return True
             return depth > 0 and any(from_batch(value, here, depth - 1) for value in values_of(name, here))
         case ast.Subscript(value=inner) | ast.Starred(value=inner):
@@ -92,6 +92,27 @@ def from_batch(node: ast.expr, here: Place, depth: int = 8) -> bool:
         case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method not in {"size", "dim", "numel"}:
             return from_batch(inner, here, depth)
     return False
+
+
+def _is_given_batch(name: str, here: Place, depth: int) -> bool:
+    """Whether a parameter of a method gets (part of) the batch wherever the class calls the method."""
+    if here.method is None or name not in (names := parameters(here.method)):
+        return False
+    given = []
+    for call, place in here.file.in_hooks.get(ast.Call, ()):
+        match call:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr=method)) if (
+                method == here.method.name and owner == place.self_name and place.lightning is here.lightning
+            ):
+                given.append((_argument(call, name, names.index(name) - (not here.is_static)), place))
+    return bool(given) and all(
+        value is not None and from_batch(value, place, depth) for value, place in given
+    )
+
+
+def _argument(call: ast.Call, name: str, index: int) -> ast.expr | None:
+    by_name = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    return by_name or (call.args[index] if 0 <= index < len(call.args) else None)
 
 
 def _batch_parameter(here: Place) -> str | None:

@@ -15,7 +15,7 @@ Loop = ast.For | ast.AsyncFor | ast.While
 BACKWARD, UPDATE = "backward", "update"
 _BOTH = frozenset({BACKWARD, UPDATE})
 _OPTIMIZER = re.compile(r"opt|scaler|sgd|adam|solver", re.IGNORECASE)
-# Loops under these libraries have their engineering taken care of.
+# Loops under these libraries have their engineering taken care of; with rpc, what is trained lives in other processes.
 _OTHER_TRAINERS = (
     "accelerate",
     "deepspeed",
@@ -23,8 +23,10 @@ _OTHER_TRAINERS = (
     "lightning.fabric",
     "lightning_fabric",
     "ignite",
+    "torch.distributed.rpc",
     "pytorch_lightning.lite",
 )
+_TESTS = ("unittest", "pytest")  # what is trained in a file of tests is trained for the test
 _OTHER_TRAINER_NAMES = frozenset({"accelerator", "fabric"})
 
 
@@ -48,9 +50,8 @@ def training_loops(file: File) -> list[Loop]:
 
     A loop whose training happens in a loop of a function it calls is left out in favour of that loop.
     """
-    if any(
-        name.startswith(_OTHER_TRAINERS) or name.endswith(".Fabric") for name in file.imports.names.values()
-    ):
+    imported = file.imports.names.values()
+    if any(name.startswith((*_OTHER_TRAINERS, *_TESTS)) or name.endswith(".Fabric") for name in imported):
         return []
     scopes = _scopes(file)
     by_name: dict[str, list[_Scope]] = {}
@@ -118,10 +119,15 @@ def _scopes(file: File) -> list[_Scope]:
     scopes = [_read_scope(file, _Scope(file.tree), file.tree.body)]
     for kind in (ast.FunctionDef, ast.AsyncFunctionDef):
         for node, place in file.nodes.get(kind, ()):
-            if isinstance(node, Function) and place.lightning is None:
+            if isinstance(node, Function) and place.lightning is None and not _is_test(node):
                 owner = place.scope if isinstance(place.scope, ast.ClassDef) else None
                 scopes.append(_read_scope(file, _Scope(node, owner), node.body))
     return scopes
+
+
+def _is_test(function: Function) -> bool:
+    """A test that trains a few steps to see that something learns: the loop is its subject."""
+    return function.name.startswith("test_")
 
 
 def _read_scope(file: File, scope: _Scope, body: list[ast.stmt]) -> _Scope:
@@ -149,12 +155,15 @@ def _happens(node: ast.AST, scope: _Scope, file: File) -> str | None:
         case ast.Call(func=ast.Attribute(value=target, attr="step"), args=args, keywords=keywords):
             return UPDATE if _steps_optimizer(target, args, keywords) else None
         case ast.Call(
-            func=ast.Attribute(attr="add_" | "sub_" | "sub" | "add" | "copy_"), args=args, keywords=keywords
+            func=ast.Attribute(value=weight, attr="add_" | "sub_" | "sub" | "add" | "copy_"),
+            args=args,
+            keywords=keywords,
         ):
-            return UPDATE if any(_reads_grad(a) for a in [*args, *(k.value for k in keywords)]) else None
-        case ast.Assign(targets=[target], value=value) | ast.AugAssign(target=target, value=value):
-            is_weight = isinstance(target, ast.Name | ast.Attribute) and not _reads_grad(target)
-            return UPDATE if is_weight and isinstance(value, ast.BinOp) and _reads_grad(value) else None
+            return UPDATE if _reads_grad_of(weight, [*args, *(k.value for k in keywords)]) else None
+        case ast.Assign(targets=[weight], value=ast.BinOp() as value) | ast.AugAssign(
+            target=weight, op=ast.Sub() | ast.Add(), value=value
+        ):
+            return UPDATE if _reads_grad_of(weight, [value]) else None
     return None
 
 
@@ -166,8 +175,16 @@ def _steps_optimizer(target: ast.expr, args: list[ast.expr], keywords: list[ast.
     return _OPTIMIZER.search(name) is not None or any(isinstance(a, ast.Lambda) for a in args)
 
 
-def _reads_grad(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == "grad" for part in ast.walk(node))
+def _reads_grad_of(weight: ast.expr, values: list[ast.expr]) -> bool:
+    """Whether `w`, or `w.data`, is set from `w.grad`: gradients are read for other ends too."""
+    grads = [
+        p for value in values for p in ast.walk(value) if isinstance(p, ast.Attribute) and p.attr == "grad"
+    ]
+    return any(ast.unparse(weight).removesuffix(".data") == _weight_of(grad.value) for grad in grads)
+
+
+def _weight_of(owner: ast.expr) -> str:
+    return ast.unparse(owner).removesuffix(".data")
 
 
 def _called(node: ast.Call) -> Iterator[str]:

@@ -35,6 +35,7 @@ class DeviceMove(Rule):
     message = "`{call}` moves by hand what the Trainer puts on its device; remove it, or use `self.device` for new tensors"
     visits = (ast.Call,)
     hooks = (HOOKS - MOVERS) | {"__init__", "forward"}
+    follow_calls = True
     examples = (
         Example(
             bad="""

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.rule import Example, Finding, Rule
 
+SETTERS = frozenset({"torch.cuda.set_device", "torch.accelerator.set_device_index", "torch.xpu.set_device"})
+
 
 class DeviceSelection(Rule):
     """A device chosen by hand in a file that uses Lightning: `torch.cuda.set_device`, `CUDA_VISIBLE_DEVICES` set in the script.
@@ -65,8 +67,8 @@ class DeviceSelection(Rule):
         if here.in_strategy:
             return
         match node:
-            case ast.Call(func=function) if here.resolve(function) == "torch.cuda.set_device":
-                yield self.found(node, here, what="torch.cuda.set_device")
+            case ast.Call(func=function) if (name := here.resolve(function)) in SETTERS:
+                yield self.found(node, here, what=name)
             case ast.Assign(
                 targets=[
                     ast.Subscript(value=holder, slice=ast.Constant(value="CUDA_VISIBLE_DEVICES" as name))

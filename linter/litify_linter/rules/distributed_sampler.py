@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
+from litify_linter.reading.imports import dotted
 from litify_linter.rule import Example, Finding, Rule
 
 
@@ -14,7 +15,8 @@ class DistributedSamplerCall(Rule):
     order for evaluation, and calls its set_epoch. One built by hand needs a process group that may not exist yet, and
     fails on one device.
 
-    Ignore when: The Trainer is told `use_distributed_sampler=False`; a file that says so is never reported.
+    Ignore when: The Trainer is told `use_distributed_sampler=False`; a file that says so, or has samplers of another kind, is never
+    reported.
     """
 
     code, name = "LIT403", "distributed-sampler"
@@ -51,5 +53,25 @@ class DistributedSamplerCall(Rule):
         if here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp"}:
             return
         name = here.resolve(node.func) or ""
-        if name.startswith("torch.utils.data.") and name.endswith(".DistributedSampler"):
+        if not name.startswith("torch.utils.data.") or not name.endswith(".DistributedSampler"):
+            return
+        if not _is_given_away(node, here) and not any(_is_another(call, here) for call in _calls(here)):
             yield self.found(node, here)
+
+
+def _is_given_away(node: ast.Call, here: Place) -> bool:
+    """Whether it becomes an attribute of something else than `self`: no loader's sampler, which is the Trainer's to set."""
+    match here.file.parents.get(node):
+        case ast.Assign(targets=[ast.Attribute(value=owner)]):
+            return not isinstance(owner, ast.Name) or owner.id != here.self_name
+    return False
+
+
+def _calls(here: Place) -> Iterable[ast.Call]:
+    return (call for call, _ in here.file.nodes.get(ast.Call, ()) if isinstance(call, ast.Call))
+
+
+def _is_another(call: ast.Call, here: Place) -> bool:
+    """A sampler that is none of torch's: whoever has one has to switch the Trainer's off."""
+    name = here.resolve(call.func) or dotted(call.func) or ""
+    return name.endswith("Sampler") and not name.startswith("torch.utils.data.")

@@ -49,9 +49,17 @@ class DownloadInSetup(Rule):
     )
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
-        """A call with `download=True`."""
-        if isinstance(node, ast.Call):
+        """A call with `download=True`, unless it hands that on to the base class."""
+        if isinstance(node, ast.Call) and not _is_of_base(node):
             for keyword in node.keywords:
                 match keyword:
                     case ast.keyword(arg="download", value=ast.Constant(value=True)):
                         yield self.found(keyword, here, hook=here.hook)
+
+
+def _is_of_base(call: ast.Call) -> bool:
+    """`super().__init__(...)`, `super().setup(...)`."""
+    match call.func:
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="super"))):
+            return True
+    return False

@@ -95,8 +95,18 @@ class GradContext(Rule):
         )
         value = argument.value if isinstance(argument, ast.Constant) else argument
         turns_off = value is False if name == "torch.set_grad_enabled" else value is None or value is True
-        if turns_off:
+        if turns_off and not _turned_on(here):
             yield self.found(node, here, _without(node, here), call=here.text(node), hook=here.hook)
+
+
+def _turned_on(here: Place) -> bool:
+    """Whether the hook turns gradients on as well: then one of the two restores what the other changed."""
+    for node in ast.walk(here.method) if here.method is not None else ():
+        match node:
+            case ast.Call(func=function, args=[ast.Constant(value=True)]):
+                if here.resolve(function) == "torch.set_grad_enabled":
+                    return True
+    return False
 
 
 def _without(call: ast.Call, here: Place) -> Edits | None:

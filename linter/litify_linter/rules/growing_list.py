@@ -14,7 +14,8 @@ class GrowingList(Rule):
     Why: Memory grows from epoch to epoch, results of the last epoch mix with those of earlier ones, and each process has only
     its own part. `self.log` averages over batches and processes; a torchmetrics.Metric keeps more.
 
-    Ignore when: Another object empties the list, or a single epoch is all that is ever run.
+    Ignore when: Another object empties the list, or a single epoch is all that is ever run. A module whose
+    configure_optimizers returns nothing is never reported.
     """
 
     code, name = "LIT606", "growing-list"
@@ -67,8 +68,21 @@ class GrowingList(Rule):
                     return
             case _:
                 return
+        if _collects(here.lightning):
+            return
         if _is_plain_list(here.lightning.attributes.get(name)) and not _emptied(here.lightning, name):
             yield self.found(node, here, target=f"{owner}.{name}")
+
+
+def _collects(cls: LightningClass) -> bool:
+    """Whether the module has no optimizer: it goes through the data once, to collect."""
+    optimizers = cls.find("configure_optimizers")
+    if optimizers is None:
+        return False
+    returned = [node.value for node in ast.walk(optimizers) if isinstance(node, ast.Return)]
+    return all(
+        value is None or (isinstance(value, ast.Constant) and value.value is None) for value in returned
+    )
 
 
 def _is_plain_list(value: ast.expr | None) -> bool:

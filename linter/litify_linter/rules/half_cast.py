@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
+from litify_linter.reading.lightning import HOOKS
 from litify_linter.reading.objects import is_module
 from litify_linter.rule import Example, Finding, Rule
 
@@ -52,7 +53,7 @@ class HalfCast(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A cast to a 16 bit type of the module, of one of its attributes that is a module, or of a new module."""
-        if here.module is None:
+        if here.module is None or not _runs_in_training(here):
             return
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="half" | "bfloat16" as cast), args=[]):
@@ -67,3 +68,10 @@ class HalfCast(Rule):
                 return
         if is_module(target, here):
             yield self.found(node, here, call=shown)
+
+
+def _runs_in_training(here: Place) -> bool:
+    """Whether a hook, the constructor or forward leads here: what only users call they may choose by."""
+    assert here.module is not None
+    hook = here.hook or ""
+    return hook in HOOKS | {"__init__", "forward"} or hook in here.module.reached_from

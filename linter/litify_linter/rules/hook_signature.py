@@ -23,6 +23,8 @@ ARGUMENTS = {
     **dict.fromkeys(WITH_LOADER_INDEX, "outputs, batch, batch_idx"),
     **{f"on_{stage}_batch_start": "batch, batch_idx" for stage in ("validation", "test", "predict")},
 }
+# What the Trainer passed before 2.0, wherever it stands among the parameters.
+OF_EARLIER_VERSIONS = frozenset({"optimizer_idx", "on_tpu", "using_native_amp", "using_lbfgs", "hiddens"})
 
 
 class HookSignature(Rule):
@@ -91,7 +93,8 @@ def _mismatch(name: str, method: Function) -> str | None:
     """What is wrong between the parameters of a hook and the arguments it gets."""
     required, gets = _required(method), HOOK_ARGUMENTS[name]
     if len(required) > gets:
-        extra = ", ".join(f"`{parameter}`" for parameter in required[gets:])
+        strange = [parameter for parameter in required if parameter in OF_EARLIER_VERSIONS] or required[gets:]
+        extra = ", ".join(f"`{parameter}`" for parameter in strange)
         return f"requires {len(required)} arguments beside `self`, but gets {gets}; remove {extra}"
     if name in STEPS:
         return None if _takes_batch(method) else "takes no arguments beside `self`; add `batch, batch_idx`"

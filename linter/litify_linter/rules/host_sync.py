@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from litify_linter.edits import without_call
 from litify_linter.reading.file import Place
+from litify_linter.reading.imports import dotted
 from litify_linter.reading.objects import is_stranger
 from litify_linter.rule import Example, Finding, Rule
 
@@ -53,9 +54,15 @@ class HostSync(Rule):
         ),
     )
 
+    def sees(self, here: Place) -> bool:
+        """The training step, and methods that it calls, whoever else does."""
+        if here.module is None or here.hook is None:
+            return False
+        return here.hook in self.hooks or "training_step" in here.module.reached_from.get(here.hook, ())
+
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """One of these calls on something that may live on the device, not guarded by a count of batches."""
-        if not here.automatic or not isinstance(node, ast.Call):
+        if not isinstance(node, ast.Call):
             return
         match node:
             case ast.Call(
@@ -66,20 +73,28 @@ class HostSync(Rule):
                 call = '.to("cpu")'
             case _:
                 return
+        logged = _is_logged(node, here)
+        if not logged and not here.automatic:
+            return
         if (
             _on_host(target, here)
             or _is_needed(node, here)
             or here.guarded(node, {"batch_idx", "global_step", "step", "log_every_n_steps"})
         ):
             return
-        edits = without_call(node, here) if call == ".item()" and _is_logged(node, here) else None
+        edits = without_call(node, here) if call == ".item()" and logged else None
         yield self.found(node, here, edits, call=call)
 
 
 def _is_logged(node: ast.expr, here: Place) -> bool:
-    """Whether the value goes straight into `self.log("name", ...)`, which takes the tensor as well."""
-    match here.file.parents.get(node):
+    """Whether the value goes straight into `self.log("name", ...)` or `self.log_dict({...})`, which take the tensor."""
+    parent = here.file.parents.get(node)
+    if isinstance(parent, ast.Dict):
+        node, parent = parent, here.file.parents.get(parent)
+    match parent:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr="log"), args=[_, value, *_]):
+            return owner == here.self_name and value is node
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr="log_dict"), args=[value, *_]):
             return owner == here.self_name and value is node
     return False
 
@@ -104,10 +119,24 @@ def _is_needed(node: ast.expr, here: Place, depth: int = 3) -> bool:
     match parent:
         case ast.If() | ast.While() | ast.For() | ast.Assert():
             return True
-        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AugAssign(target=ast.Name(id=name)) if depth > 0:
-            reads = (n for n in ast.walk(here.method or parent) if isinstance(n, ast.Name) and n.id == name)
-            return any(isinstance(n.ctx, ast.Load) and _is_needed(n, here, depth - 1) for n in reads)
+        case ast.Return():  # of a method that the step calls: who knows what for
+            return here.hook != "training_step"
+        case ast.Assign(targets=[(ast.Name() | ast.Attribute()) as target]) if depth > 0:
+            return _is_read(target, here, depth)
+        case ast.AugAssign(target=(ast.Name() | ast.Attribute()) as target) if depth > 0:
+            return _is_read(target, here, depth)
     return False
+
+
+def _is_read(target: ast.Name | ast.Attribute, here: Place, depth: int) -> bool:
+    """Whether the step itself needs what was put into a name or an attribute."""
+    name = dotted(target)
+    reads = (
+        (n for n in ast.walk(here.method) if isinstance(n, type(target))) if here.method is not None else ()
+    )
+    return any(
+        isinstance(n.ctx, ast.Load) and dotted(n) == name and _is_needed(n, here, depth - 1) for n in reads
+    )
 
 
 def _passes_on(function: ast.expr) -> bool:

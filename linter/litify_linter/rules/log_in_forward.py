@@ -53,4 +53,17 @@ class LogInForward(Rule):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=owner), attr="log" | "log_dict" as call)):
                 if owner == here.self_name and here.module is not None and call not in here.module.methods:
+                    if _is_conditional(node, here):
+                        return
                     yield self.found(node, here, call=call)
+
+
+def _is_conditional(node: ast.Call, here: Place) -> bool:
+    """Whether a test stands around the call, or one that returns before it: it may tell predicting from training."""
+    parent = here.file.parents.get(node)
+    while parent is not None and parent is not here.method:
+        if isinstance(parent, ast.If):
+            return True
+        parent = here.file.parents.get(parent)
+    before = (s for s in (here.method.body if here.method is not None else ()) if s.lineno < node.lineno)
+    return any(isinstance(s, ast.If) and isinstance(s.body[-1], ast.Return) for s in before)

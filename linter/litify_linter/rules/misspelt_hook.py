@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import HOOKS, MODULE
+from litify_linter.reading.lightning import HOOKS, MODULE, LightningClass
 from litify_linter.rule import Example, Finding, Rule
 
 # What people write for a hook from memory, beside plain typing mistakes.
@@ -89,6 +89,7 @@ class MisspeltHook(Rule):
                 or name.startswith("_")
                 or method.decorator_list
                 or name in here.file.attributes_read
+                or _is_known_beside(cls, name)
             ):
                 continue
             hook = MISTAKEN.get(name) or next((h for h in sorted(HOOKS) if _is_slip(name, h)), None)
@@ -99,6 +100,15 @@ class MisspeltHook(Rule):
 
 def _defines(cls: ast.ClassDef, name: str) -> bool:
     return any(isinstance(n, ast.FunctionDef) and n.name == name for n in cls.body)
+
+
+def _is_known_beside(cls: LightningClass, name: str) -> bool:
+    """Whether a class it inherits from, in another file, calls or defines a method of this name."""
+    return any(
+        getattr(node, "attr", None) == name or getattr(node, "name", None) == name
+        for ancestor in cls.lineage[1:]
+        for node in ast.walk(ancestor)
+    )
 
 
 def _is_slip(name: str, hook: str) -> bool:

@@ -15,7 +15,8 @@ class PrepareDataState(Rule):
     Why: prepare_data runs in one process per machine only: it is for downloads. What it sets on `self` is missing in
     all other processes. `setup` runs in every one.
 
-    Ignore when: One process is all there will ever be. What only prepare_data itself reads is never reported.
+    Ignore when: One process is all there will ever be. What only prepare_data itself reads, and what a strategy
+    broadcasts to the others, is never reported.
     """
 
     code, name = "LIT501", "prepare-data-state"
@@ -77,5 +78,17 @@ def _is_read_later(attribute: str, here: Place) -> bool:
                 for node in ast.walk(method):
                     match node:
                         case ast.Attribute(value=ast.Name(), attr=name, ctx=ast.Load()) if name == attribute:
-                            return True
+                            return not _is_sent_to_all(attribute, here)
+    return False
+
+
+def _is_sent_to_all(attribute: str, here: Place) -> bool:
+    """`self.x = self.trainer.strategy.broadcast(self.x)`."""
+    assert here.lightning is not None
+    for name, value in here.lightning.assigned:
+        match value:
+            case ast.Call(func=ast.Attribute(attr="broadcast" | "broadcast_object_list")) if (
+                name == attribute
+            ):
+                return True
     return False

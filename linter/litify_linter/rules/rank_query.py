@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 
 from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS, MODULE
 from litify_linter.rule import Example, Finding, Rule
+
+_SEVERAL = re.compile(r"ddp|dist|multi|num_devices|num_nodes|num_gpus|world_size", re.IGNORECASE)
 
 
 class RankQuery(Rule):
@@ -15,7 +18,8 @@ class RankQuery(Rule):
     Why: Both raise where there is no process group, which is every run on one device. `self.global_rank` and
     `self.trainer.world_size` are right everywhere.
 
-    Ignore when: The code runs under a distributed strategy only. Beside a test of `is_initialized()` it is never reported.
+    Ignore when: The code runs under a distributed strategy only. Beside a test of `is_initialized()`, under one
+    that speaks of several processes, or where the error is caught, it is never reported.
     """
 
     code, name = "LIT404", "rank-query"
@@ -67,6 +71,8 @@ class RankQuery(Rule):
         asked = {n.attr for n in ast.walk(here.method) if isinstance(n, ast.Attribute)}
         if instead is None or asked & {"is_initialized", "is_available"}:
             return
+        if _is_expected(node, here):
+            return
         of_module = here.lightning.kind == MODULE and not here.is_static
         instead = (
             f"{here.self_name}.{instead}" if of_module else f"trainer.{instead.removeprefix('trainer.')}"
@@ -74,3 +80,25 @@ class RankQuery(Rule):
         attached = of_module and here.hook in HOOKS - {"configure_model"}
         edits = replacement(node, here, instead) if attached else None
         yield self.found(node, here, edits, call=name, instead=instead)
+
+
+def _is_expected(node: ast.AST, here: Place) -> bool:
+    """Whether a test around the call says that there are several processes, or its error is caught."""
+    child, parent = node, here.file.parents.get(node)
+    while parent is not None and parent is not here.method:
+        match parent:
+            case ast.If(test=test, body=body) if child in body:
+                if any(_SEVERAL.search(name) for name in _names(test)):
+                    return True
+            case ast.Try(body=body, handlers=handlers) if child in body:
+                caught = {name for h in handlers for name in (_names(h.type) if h.type else ["Exception"])}
+                if caught & {"Exception", "BaseException", "RuntimeError", "ValueError"}:
+                    return True
+        child, parent = parent, here.file.parents.get(parent)
+    return False
+
+
+def _names(node: ast.AST) -> list[str]:
+    """The last words of all names in an expression."""
+    named = (getattr(part, "attr", None) or getattr(part, "id", None) for part in ast.walk(node))
+    return [name for name in named if name is not None]

@@ -9,6 +9,12 @@ from litify_linter.rule import Example, Finding, Rule
 # Path below the package -> what to use instead (checked against Lightning 2.6).
 REMOVED = {
     "metrics": "use torchmetrics",
+    "data_loader": "the decorator is no longer needed",
+    "logging.TestTubeLogger": "use `loggers.TensorBoardLogger`",
+    "logging.TensorBoardLogger": "import from `loggers`",
+    "logging.WandbLogger": "import from `loggers`",
+    "logging.MLFlowLogger": "import from `loggers`",
+    "logging.CometLogger": "import from `loggers`",
     "core.lightning": "import LightningModule from the package itself",
     "core.memory": "import from `utilities.model_summary`",
     "core.step_result": "use `self.log`",
@@ -16,6 +22,7 @@ REMOVED = {
     "callbacks.base": "import Callback from `callbacks`",
     "callbacks.GPUStatsMonitor": "use DeviceStatsMonitor",
     "callbacks.XLAStatsMonitor": "use DeviceStatsMonitor",
+    "callbacks.LearningRateLogger": "use LearningRateMonitor",
     "callbacks.ProgressBarBase": "use `callbacks.progress.ProgressBar`",
     "loggers.base": "import Logger from `loggers.logger`",
     "loggers.LightningLoggerBase": "import Logger from `loggers.logger`",
@@ -23,7 +30,7 @@ REMOVED = {
     "loggers.TestTubeLogger": "use TensorBoardLogger",
     "profiler": "import from `profilers`",
     "utilities.cli": "import from `cli`",
-    "utilities.distributed": "import from `utilities.rank_zero`",
+    "utilities.distributed": "rank_zero_only and its kin are in `utilities.rank_zero`",
     "utilities.cloud_io": "use torch.load and fsspec",
     "utilities.apply_func": "import from `lightning_utilities.core.apply_func`",
     "utilities.AMPType": "use `Trainer(precision=...)`",
@@ -48,9 +55,9 @@ REMOVED = {
 
 
 class RemovedImport(Rule):
-    """An import of something that Lightning 2.0 removed or moved: `pytorch_lightning.metrics`, `core.lightning`.
+    """An import, or a use, of something that Lightning 2.0 removed or moved: `pytorch_lightning.metrics`, `core.lightning`.
 
-    Why: The import raises under Lightning 2.x.
+    Why: The import raises under Lightning 2.x, and so does `pl.metrics` once it is reached.
 
     Ignore when: The project pins `pytorch_lightning<2`. Imports under `try` are never reported.
     """
@@ -58,7 +65,7 @@ class RemovedImport(Rule):
     code, name = "LIT906", "removed-import"
     message = "`{thing}` was removed by Lightning 2.0; {advice}"
     severity = "error"
-    visits = (ast.Import, ast.ImportFrom)
+    visits = (ast.Import, ast.ImportFrom, ast.Attribute)
     lightning_only = False
     words = ("lightning",)
     examples = (
@@ -80,12 +87,11 @@ class RemovedImport(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A module or name of the table, under either of Lightning's two package names."""
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        if isinstance(node, ast.Attribute):
+            name = here.resolve(node) or ""
+            names = [name] if _below_lightning(name) in REMOVED and not _is_imported(name, here) else []
         else:
-            return
+            names = _imported(node)
         for name in names:
             below = _below_lightning(name)
             removed = next(
@@ -96,6 +102,23 @@ class RemovedImport(Rule):
                     node, here, thing=name.removesuffix(below) + removed, advice=REMOVED[removed]
                 )
                 return
+
+
+def _imported(node: ast.AST) -> list[str]:
+    """Qualified names that an import statement asks for; none of a relative one."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+        return [f"{node.module}.{alias.name}" for alias in node.names]
+    return []
+
+
+def _is_imported(name: str, here: Place) -> bool:
+    """Whether an import of the file asks for what an attribute names: that is reported there."""
+    statements = [*here.file.nodes.get(ast.Import, ()), *here.file.nodes.get(ast.ImportFrom, ())]
+    return any(
+        other == name or other.startswith(name + ".") for node, _ in statements for other in _imported(node)
+    )
 
 
 def _below_lightning(name: str) -> str:

@@ -129,10 +129,17 @@ class RemovedTrainerArgument(Rule):
         if package in {"lightning", "pytorch_lightning"}:
             for keyword in node.keywords:
                 if keyword.arg in REMOVED:
-                    successor = REMOVED[keyword.arg]
+                    successor = _successor(keyword.arg, keyword.value)
                     text = f"`{successor}`" if "=" in successor else successor
                     edits = _renamed(node, keyword, here)
                     yield self.found(keyword, here, edits, argument=keyword.arg, successor=text)
+
+
+def _successor(argument: str, value: ast.expr) -> str:
+    """What to write instead; `checkpoint_callback` took a flag as well as the callback itself."""
+    if argument == "checkpoint_callback" and not isinstance(value, ast.Constant):
+        return "callbacks=[...]"
+    return REMOVED[argument]
 
 
 def _renamed(call: ast.Call, keyword: ast.keyword, here: Place) -> Edits | None:
@@ -148,6 +155,8 @@ def _renamed(call: ast.Call, keyword: ast.keyword, here: Place) -> Edits | None:
         }:
             where = f'accelerator="gpu", devices={value}' if number else 'accelerator="cpu"'
             return replacement(keyword, here, where) if not isinstance(number, bool) else None
+        case ast.keyword(arg="checkpoint_callback") if not isinstance(keyword.value, ast.Constant):
+            return None
         case ast.keyword(arg=str(name)) if name in RENAMED and RENAMED[name] not in others:
             return replacement(keyword, here, f"{RENAMED[name]}={value}")
     return None

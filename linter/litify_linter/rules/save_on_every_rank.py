@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from litify_linter.reading.file import Place
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.lightning import CALLBACK, LOOP_HOOKS, MODULE
+from litify_linter.reading.objects import values_of
 from litify_linter.rule import Example, Finding, Rule
 
 # A file that nobody thought of running in several processes has other troubles than this one.
@@ -69,6 +70,27 @@ class SaveOnEveryRank(Rule):
             return
         if _SEVERAL_PROCESSES.search(here.file.text) is None:
             return
-        names = " ".join(dotted(part) or "" for argument in node.args[1:] for part in ast.walk(argument))
-        if "rank" not in names:
+        if not any(_names_rank(argument, here) for argument in node.args[1:]):
             yield self.found(node, here, hook=here.hook)
+
+
+def _names_rank(node: ast.expr, here: Place, depth: int = 3) -> bool:
+    """Whether an expression, or what its names were set to, has the rank in it."""
+    for part in ast.walk(node):
+        if "rank" in (dotted(part) or ""):
+            return True
+        if depth > 0 and any(_names_rank(value, here, depth - 1) for value in _set_to(part, here)):
+            return True
+    return False
+
+
+def _set_to(node: ast.AST, here: Place) -> list[ast.expr]:
+    """All that is assigned to a local name, or to an attribute of `self` anywhere in the class."""
+    match node:
+        case ast.Name(id=name):
+            return values_of(name, here)
+        case ast.Attribute(value=ast.Name(id=owner), attr=name) if (
+            owner == here.self_name and here.lightning is not None
+        ):
+            return [value for attribute, value in here.lightning.assigned if attribute == name]
+    return []

@@ -15,7 +15,8 @@ class TrainingInCallback(Rule):
     Why: What trains the model is research code and belongs in the LightningModule, where a reader looks for it and where
     precision and strategy know of it. A callback is what can be left out without changing the result.
 
-    Ignore when: The callback trains something beside the model, such as a probe on frozen features.
+    Ignore when: The callback trains something beside the model, such as a probe on frozen features, in a way
+    the rule does not see: an optimizer over `self.probe.parameters()` is never reported.
     """
 
     code, name = "LIT809", "training-in-callback"
@@ -52,4 +53,28 @@ class TrainingInCallback(Rule):
             case ast.Call(func=ast.Attribute(value=target, attr="step") as function) if is_optimizer(
                 target, here
             ):
-                yield self.found(node, here, call=f"{here.text(function)}()")
+                if not _is_of_its_own(target, here):
+                    yield self.found(node, here, call=f"{here.text(function)}()")
+
+
+def _is_of_its_own(optimizer: ast.expr, here: Place) -> bool:
+    """Whether `self.optimizer` is built over what the callback itself made: a probe beside the model."""
+    if not isinstance(optimizer, ast.Attribute) or here.lightning is None:
+        return False
+    built = [v for name, v in here.lightning.assigned if name == optimizer.attr and isinstance(v, ast.Call)]
+    made = {
+        ast.unparse(target)
+        for node in ast.walk(here.lightning.node)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Attribute)
+    }
+    return bool(built) and all(_trained(call) in made for call in built)
+
+
+def _trained(optimizer: ast.Call) -> str | None:
+    """`self.probe`, of an optimizer over `self.probe.parameters()`."""
+    match optimizer.args:
+        case [ast.Call(func=ast.Attribute(value=ast.Attribute() as module, attr="parameters")), *_]:
+            return ast.unparse(module)
+    return None

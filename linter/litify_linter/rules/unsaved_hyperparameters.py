@@ -34,6 +34,12 @@ class UnsavedHyperparameters(Rule):
                     super().__init__()
                     self.width = width
                     self.rate = rate
+
+                def training_step(self, batch, batch_idx):
+                    return self.rate * self.loss(batch)
+
+                def configure_optimizers(self):
+                    return self.make_optimizer()
             """,
             good="""
             from litify import LightningModule
@@ -44,11 +50,23 @@ class UnsavedHyperparameters(Rule):
                     super().__init__()
                     self.save_hyperparameters()
 
+                def training_step(self, batch, batch_idx):
+                    return self.hparams.rate * self.loss(batch)
+
+                def configure_optimizers(self):
+                    return self.make_optimizer()
+
 
             class Frozen(LightningModule):
                 def __init__(self, backbone):
                     super().__init__()
                     self.backbone = backbone
+
+                def training_step(self, batch, batch_idx):
+                    return self.loss(self.backbone(batch))
+
+                def configure_optimizers(self):
+                    return self.make_optimizer()
             """,
         ),
         Example(
@@ -62,6 +80,12 @@ class UnsavedHyperparameters(Rule):
                     super(Lit, self).__init__()
                     self.net = net
                     self.rate = rate
+
+                def training_step(self, batch, batch_idx):
+                    return self.rate * self.net(batch)
+
+                def configure_optimizers(self):
+                    return self.make_optimizer()
             """,
             good="""
             from lightning import LightningModule
@@ -86,6 +110,8 @@ class UnsavedHyperparameters(Rule):
         constructor = cls.methods.get("__init__") if cls is not None and cls.kind == MODULE else None
         if cls is None or constructor is None or not _is_known(cls, here) or _by_command_line(here):
             return
+        if not _is_trained(cls):
+            return  # no checkpoint is made of it: a base for others, which save what they are given
         if any(_saves(part) for ancestor in cls.lineage for part in ast.walk(ancestor)):
             return
         names = _plain_arguments(constructor)
@@ -100,6 +126,16 @@ def _is_known(cls: LightningClass, here: Place) -> bool:
     bases = [base for ancestor in cls.lineage for base in ancestor.bases]
     return all(
         (isinstance(base, ast.Name) and base.id in local) or package_of(here.resolve(base)) for base in bases
+    )
+
+
+def _is_trained(cls: LightningClass) -> bool:
+    """Whether a Trainer can train it: with Fabric, `configure_optimizers` takes arguments of one's own."""
+    optimizers = cls.find("configure_optimizers")
+    return (
+        cls.find("training_step") is not None
+        and optimizers is not None
+        and len(optimizers.args.args) - len(optimizers.args.defaults) <= 1
     )
 
 

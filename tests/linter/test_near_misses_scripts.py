@@ -1,0 +1,319 @@
+"""Training loops by hand and calls of the Trainer: what looks like a finding and is none, beside what must be found."""
+
+from __future__ import annotations
+
+import pytest
+from linting import codes_of, findings
+
+
+def trainer(arguments: str, package: str = "litify") -> list[str]:
+    return codes_of(f"from {package} import Trainer\ntrainer = Trainer({arguments})\n")
+
+
+class TestRawTrainingLoop:
+    STEP = "loss = model(x)\n{0}loss.backward()\n{0}optimizer.step()"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "while True:\n    loss.backward()\n    optimizer.step()\n",
+            "for x in data:\n    scaler.scale(loss).backward()\n    scaler.step(optimizer)\n",
+            "def train():\n    for x in data:\n        loss.backward()\n        opt.step()\n",
+            "def closure():\n    loss.backward()\nfor x in data:\n    optimizer.step(closure)\n",
+            "def update():\n    loss.backward()\n    optimizer.step()\nfor x in data:\n    update()\n",
+            "def back():\n    loss.backward()\ndef update():\n    back()\n    optimizer.step()\nfor x in data:\n    update()\n",
+            "for x in data:\n    loss.backward()\n    with torch.no_grad():\n        w -= lr * w.grad\n",
+            "for x in data:\n    loss.backward()\n    for p in model.parameters():\n        p.data.add_(p.grad, alpha=-lr)\n",
+        ],
+    )
+    def test_found_once(self, text):
+        assert codes_of("import torch\n" + text) == ["LIT901"]
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "for x in data:\n    env.step(action)\n",
+            "for x in data:\n    loss.backward()\n    print(x.grad)\n",
+            "loss.backward()\noptimizer.step()\n",
+            "for x in data:\n    optimizer.step()\nfor x in data:\n    loss.backward()\n",
+            "class F(torch.autograd.Function):\n    def backward(ctx, g):\n        for x in g:\n            opt.step()\n",
+            "from accelerate import Accelerator\nfor x in data:\n    accelerator.backward(loss)\n    optimizer.step()\n",
+            "from lightning import Fabric\nfor x in data:\n    fabric.backward(loss)\n    optimizer.step()\n",
+        ],
+    )
+    def test_not_found(self, text):
+        assert codes_of("import torch\n" + text) == []
+
+    def test_the_loop_in_the_function_is_reported_not_the_one_around_its_call(self):
+        text = """
+        import torch
+
+        def train(epoch):
+            for x in data:
+                loss.backward()
+                optimizer.step()
+
+        for epoch in range(3):
+            train(epoch)
+        """
+        found = findings(text)
+        assert [(f.line, f.column, f.end_line) for f in found] == [(5, 5, 5)]
+
+    def test_functions_that_call_each_other_end(self):
+        text = "import torch\ndef a():\n    b()\ndef b():\n    a()\n    x.backward()\nfor _ in y:\n    a()\n"
+        assert codes_of(text) == []
+
+    def test_backward_over_several_machines(self):
+        """What torch.distributed.rpc trains lives in other processes, its gradients in a context no Trainer knows."""
+        text = """
+        import torch
+        import torch.distributed.autograd as dist_autograd
+        import torch.distributed.rpc as rpc
+        from torch.distributed.optim import DistributedOptimizer
+
+        optimizer = DistributedOptimizer(torch.optim.SGD, references, lr=0.05)
+        for data, target in batches:
+            with dist_autograd.context() as context:
+                dist_autograd.backward(context, [criterion(model(data), target)])
+                optimizer.step(context)
+        """
+        assert codes_of(text) == []
+
+    def test_gradients_read_for_other_ends(self):
+        """The backward pass of a reversible network, a saliency map, the norm of a gradient."""
+        text = "import torch\nfor x, y in pairs:\n    y.backward(dy)\n    {}\n"
+        assert codes_of(text.format("dx = dy + x.grad")) == []
+        assert codes_of(text.format("total += x.grad.norm()")) == []
+        assert codes_of(text.format("sums.add_(x.grad)")) == []
+        assert codes_of(text.format("x.data -= 0.1 * x.grad.data")) == ["LIT901"]
+        assert codes_of(text.format("x = x - 0.1 * x.grad")) == ["LIT901"]
+        assert codes_of(text.format("x.data.add_(x.grad, alpha=-0.1)")) == ["LIT901"]
+        assert codes_of(text.format("self.w[i] -= 0.1 * self.w[i].grad")) == ["LIT901"]
+
+    def test_a_loop_in_a_file_of_tests(self):
+        text = """
+        import torch
+        import {}
+
+        def train_a_little(model):
+            for _ in range(100):
+                optimizer.zero_grad()
+                model(x).sum().backward()
+                optimizer.step()
+        """
+        assert codes_of(text.format("unittest")) == codes_of(text.format("pytest")) == []
+        assert codes_of(text.format("time")) == ["LIT901"]
+
+    def test_a_loop_in_a_test(self):
+        """Training a few steps to see that a layer learns is the subject there."""
+        text = """
+        import torch
+
+        def {}():
+            for _ in range(100):
+                optimizer.zero_grad()
+                model(x).sum().backward()
+                optimizer.step()
+        """
+        assert codes_of(text.format("test_layer_learns")) == []
+        assert codes_of(text.format("train")) == ["LIT901"]
+
+
+class TestTrainerArguments:
+    def test_litify_takes_the_classic_ones(self):
+        assert codes_of("from litify import Trainer\nTrainer(gpus=2, max_nb_epochs=3)\n") == []
+        assert codes_of("from lightning import Trainer\nTrainer(gpus=2, tpu_cores=8)\n") == [
+            "LIT902",
+            "LIT902",
+        ]
+        assert codes_of("from transformers import Trainer\nimport lightning\nTrainer(gpus=2)\n") == []
+
+
+class TestTrainers:
+    @pytest.mark.parametrize(
+        ("arguments", "found"),
+        [
+            ("max_epoch=3", ["LIT904"]),
+            ("gradient_clip_value=1.0", ["LIT904"]),
+            ("completely_made_up=1", ["LIT904"]),
+            ("max_epochs=3, **options", []),
+            ("gpus=2", []),
+            ("val_check_interval=0.5, check_val_every_n_epoch=None", ["LIT903"]),
+            ("val_check_interval=50, check_val_every_n_epoch=None", []),
+            ("gradient_clip_val=1.0", []),
+        ],
+    )
+    def test_arguments(self, arguments, found):
+        assert trainer(arguments) == found
+
+    def test_callbacks_without_what_they_need(self):
+        text = "from lightning import Trainer\nfrom lightning.pytorch import callbacks as c\nTrainer({})\n"
+        assert codes_of(text.format("logger=False, callbacks=[c.LearningRateMonitor()]")) == ["LIT903"]
+        assert codes_of(text.format("logger=True, callbacks=[c.LearningRateMonitor()]")) == []
+        assert codes_of(text.format("enable_progress_bar=False, callbacks=[c.RichProgressBar()]")) == [
+            "LIT903"
+        ]
+        assert codes_of(text.format("enable_progress_bar=False, callbacks=every")) == []
+
+    MANUAL = """
+    from litify import LightningModule, Trainer
+
+    class A(LightningModule):
+        automatic_optimization = False
+    {more}
+    Trainer({arguments})
+    """
+
+    def test_manual_optimization(self):
+        other = "\n    class B(LightningModule):\n        x = 1\n"
+        assert codes_of(self.MANUAL.format(more="", arguments="accumulate_grad_batches=4")) == ["LIT903"]
+        assert codes_of(self.MANUAL.format(more="", arguments="accumulate_grad_batches=1")) == []
+        assert codes_of(self.MANUAL.format(more="", arguments="gradient_clip_val=None")) == []
+        assert codes_of(self.MANUAL.format(more=other, arguments="gradient_clip_val=1.0")) == []
+
+    def test_arguments_of_fit(self):
+        text = "from lightning import Trainer\nt = Trainer()\nt.{}\n"
+        assert codes_of(text.format("fit(m, train_dataloader=x)")) == ["LIT905"]
+        assert codes_of(text.format("test(m, test_dataloaders=x)")) == ["LIT905"]
+        assert codes_of(text.format("fit(m, train_dataloaders=x)")) == []
+        assert codes_of("import lightning\nfitter.fit(m, train_dataloader=x)\n") == []
+
+    @pytest.mark.parametrize(
+        ("line", "found"),
+        [
+            ("from pytorch_lightning.metrics import Accuracy", ["LIT906"]),
+            ("import pytorch_lightning.metrics", ["LIT906"]),
+            ("from pytorch_lightning import metrics", ["LIT906"]),
+            ("from lightning.pytorch.utilities.cli import LightningCLI", ["LIT906"]),
+            ("from pytorch_lightning.plugins import DDPPlugin", ["LIT906"]),
+            ("from pytorch_lightning.plugins import DDPPluginOfOurs", []),
+            ("from pytorch_lightning.metrics_of_ours import x", []),
+            ("from lightning.pytorch.cli import LightningCLI", []),
+            ("from pytorch_lightning.utilities.distributed_sampling import x", []),
+            ("try:\n    from pytorch_lightning import metrics\nexcept ImportError:\n    metrics = None", []),
+        ],
+    )
+    def test_imports(self, line, found):
+        assert codes_of(f"{line}\n") == found
+
+    @pytest.mark.parametrize(
+        ("use", "found"),
+        [
+            ("pl.metrics.Accuracy()", ["LIT906"]),
+            ("pl.data_loader", ["LIT906"]),
+            ("pl.callbacks.Callback", []),
+            ("pl.metrics_of_ours.x", []),
+            ("self.metrics.Accuracy()", []),
+        ],
+    )
+    def test_uses_of_what_is_gone(self, use, found):
+        assert codes_of(f"import pytorch_lightning as pl\n{use}\n") == found
+
+    def test_what_is_gone_is_reported_once(self):
+        assert codes_of("import pytorch_lightning.metrics\npytorch_lightning.metrics.Accuracy()\n") == [
+            "LIT906"
+        ]
+        assert codes_of("from pytorch_lightning import metrics\nmetrics.Accuracy()\n") == ["LIT906"]
+
+    @pytest.mark.parametrize(
+        ("line", "found"),
+        [
+            ("Trainer.from_argparse_args(args)", True),
+            ("Trainer().tune(module)", True),
+            ("trainer.tune(module)", True),
+            ("trainer.fit(module)", False),
+            ("other.tune(module)", False),
+            ("trainer.gpus = 3", False),
+            ("x = trainer.gpus if old else 1", False),
+        ],
+    )
+    def test_attributes_of_the_trainer(self, line, found):
+        text = f"from lightning import Trainer\ntrainer = Trainer()\n{line}\n"
+        assert codes_of(text) == (["LIT907"] if found else [])
+        assert codes_of(text.replace("lightning", "litify")) == []
+
+    def test_attributes_of_the_trainer_in_a_callback(self):
+        text = """
+        from lightning.pytorch.callbacks import Callback
+
+        class Watch(Callback):
+            def on_fit_start(self, trainer, pl_module):
+                print(trainer.root_gpu, pl_module.gpus)
+
+        def report(trainer):
+            print(trainer.root_gpu)
+        """
+        assert codes_of(text) == ["LIT907"]
+
+    def test_whole_modules(self):
+        text = """
+        import torch
+        from torch import nn
+        from litify import Trainer
+
+        class Net(nn.Module):
+            pass
+
+        net = Net()
+        settings = load()
+        Trainer().fit(net)
+        torch.save({what}, "x.pt")
+        """
+        assert codes_of(text.format(what="net")) == ["LIT703"]
+        assert codes_of(text.format(what="net.state_dict()")) == []
+        assert codes_of(text.format(what="settings")) == []
+        assert (
+            codes_of(text.format(what="net").replace("Trainer().fit(net)", "").replace("Trainer", "x")) == []
+        )
+
+    def test_callbacks_that_train(self):
+        text = """
+        from litify.callbacks import Callback
+
+        class Watch(Callback):
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                {}
+        """
+        assert codes_of(text.format("self.optimizer.step()")) == ["LIT809"]
+        assert codes_of(text.format("pl_module(batch).sum().backward()")) == []
+        assert codes_of(text.format("self.profiler.step()")) == []
+
+    def test_what_is_meant_to_fail(self):
+        text = """
+        import pytest
+        from lightning import Trainer
+
+        def test_arguments():
+            with {}:
+                Trainer(gpus=2)
+        """
+        assert codes_of(text.format("pytest.raises(TypeError, match='gpus')")) == []
+        assert codes_of(text.format("self.assertRaises(TypeError)")) == []
+        assert codes_of(text.format("capture()")) == ["LIT902"]
+
+    def test_what_a_checkpoint_callback_becomes(self):
+        (found,) = findings("from lightning import Trainer\nTrainer(checkpoint_callback=saver)\n")
+        assert "callbacks=[...]" in found.message and found.fix is None
+        (found,) = findings("from lightning import Trainer\nTrainer(checkpoint_callback=False)\n")
+        assert "enable_checkpointing=" in found.message and found.fix is not None
+
+    def test_callbacks_that_train_something_of_their_own(self):
+        text = """
+        import torch
+        from litify.callbacks import Callback
+
+        class Probe(Callback):
+            def __init__(self):
+                self.optimizer: torch.optim.Optimizer | None = None
+
+            def on_fit_start(self, trainer, pl_module):
+                self.probe = pl_module.probe = self.make_probe()
+                self.optimizer = torch.optim.Adam({}.parameters())
+
+            def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+                self.optimizer.step()
+        """
+        assert codes_of(text.format("self.probe")) == []
+        assert codes_of(text.format("pl_module.probe")) == []
+        assert codes_of(text.format("pl_module")) == ["LIT809"]
+        assert codes_of(text.format("pl_module.net")) == ["LIT809"]
