@@ -122,6 +122,130 @@ def test_another_loss_diverges_where_it_starts_and_rounding_is_close() -> None:
     assert re.search(r"\nclose: 6 optimizer steps, .*; largest relative difference \d\.\de-0\d ", done.stdout)
 
 
+EVALUATES = TRAIN.replace(
+    "torch.save(",
+    """    net.eval()
+    with torch.no_grad():
+        print("epoch", epoch, "loss", float((net(x) - x.sum(1, keepdim=True)).square().mean()))
+    net.train()
+torch.save(""",
+)
+
+
+def test_evaluation_and_what_is_printed_of_it_are_compared(tmp_path: Path) -> None:
+    write(train=EVALUATES, other=EVALUATES.replace("net(x) - x", "net(x / 2) - x"))
+    done = verify("train.py", "train.py", "--steps", "6")
+    assert done.stdout.splitlines()[-1] == (
+        "identical: the first 6 optimizer steps; 2 evaluation passes and 2 printed lines"
+    )
+    done = verify("train.py", "other.py", "--report", "json")
+    assert done.returncode == 1, done.stderr
+    first = json.loads(done.stdout)["first"]
+    line = next(number for number, text in enumerate(EVALUATES.split("\n"), 1) if "print" in text)
+    assert (first["field"], first["step"], first["raw_line"]) == ("evaluation", 2, f"train.py:{line}")
+
+
+def test_another_metric_of_the_same_evaluation_diverges() -> None:
+    """The steps and the network's outputs agree; only the arithmetic on them does not."""
+    write(train=EVALUATES, other=EVALUATES.replace("square().mean()))", "abs().mean()))"))
+    done = verify("train.py", "other.py")
+    assert done.returncode == 1, done.stderr
+    assert re.search(
+        r"diverged in a printed line after 2 steps: epoch 0 loss \d\.\d+ in train\.py:\d+, epoch 0 loss ",
+        done.stdout,
+    )
+
+
+@pytest.mark.slow
+def test_numbers_that_no_run_repeats_are_not_compared() -> None:
+    source = TRAIN + "import os, time\nprint('process', os.getpid(), 'took', time.time(), 'steps', 6)\n"
+    write(train=source)
+    done = verify("train.py", "train.py")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "identical: 6 optimizer steps, final weights too; 1 printed line"
+
+
+DATA = """
+import torch
+from torchvision import datasets
+data = datasets.MNIST("data", train=True, download=True, transform=lambda image: image.float() / 255)
+net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for image, label in torch.utils.data.DataLoader(data, batch_size=16, shuffle=True):
+    optimizer.zero_grad()
+    torch.nn.functional.cross_entropy(net(image), label).backward()
+    optimizer.step()
+"""
+# as much of the real one as this needs, failing as it does without a network
+TORCHVISION = """
+import sys, torch
+__path__ = []
+class VisionDataset(torch.utils.data.Dataset):
+    def __init__(self, root, transforms=None, transform=None, target_transform=None):
+        self.transform = transform
+class DatasetFolder(VisionDataset): pass
+class MNIST(VisionDataset):
+    def __init__(self, root, train=True, transform=None, target_transform=None, download=False):
+        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz")
+    def __getitem__(self, index):
+        return self.transform(self.data[index]), int(self.targets[index])
+    def __len__(self):
+        return len(self.data)
+"""
+
+
+def test_missing_data_is_said_and_synthetic_data_stands_in_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(train=DATA)
+    package = folder / "site" / "torchvision" / "datasets"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").write_text(TORCHVISION)
+    monkeypatch.setenv(
+        "PYTHONPATH", os.pathsep.join([str(folder / "site"), os.environ.get("PYTHONPATH", "")])
+    )
+    done = verify("train.py", "train.py")
+    assert done.returncode == 2
+    assert (
+        "train.py: its data is missing here: RuntimeError: Error downloading train-images-idx3-ubyte.gz (train.py:4); "
+        "put it where the script looks for it, or let --synthetic stand in for torchvision.datasets.MNIST"
+    ) in done.stderr
+    done = verify("train.py", "train.py", "--synthetic", "--items", "40")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        "identical: 3 optimizer steps, final weights too",
+        "note: synthetic data: MNIST (train, 40 of 60000 items)",
+    ]
+
+
+def test_what_synthetic_data_cannot_stand_in_for_is_said() -> None:
+    write(train="open('data.csv')\n", fine=TRAIN)
+    done = verify("train.py", "train.py", "--synthetic")
+    assert done.returncode == 2
+    assert "--synthetic has no stand-in for files that a script reads by itself" in done.stderr
+    done = verify("fine.py", "fine.py", "--synthetic", "--steps", "1")
+    assert done.returncode == 0
+    assert "note: --synthetic replaced nothing" in done.stdout
+
+
+def test_loss_curves_are_drawn() -> None:
+    pytest.importorskip("matplotlib")
+    write(train=TRAIN)
+    assert verify("train.py", "train.py", "--steps", "4", "--plot", "out.png").returncode == 0
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+    assert "ends in .png" in verify("train.py", "train.py", "--plot", "out.doc").stderr
+
+
+def test_plots_without_matplotlib_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from litify_converter.verify import CannotVerify
+    from litify_converter.verify.plot import check_plot
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CannotVerify, match=r"^--plot draws with matplotlib: pip install matplotlib$"):
+        check_plot(Path("out.png"))
+
+
 def test_only_the_first_steps_and_too_few_steps() -> None:
     write(train=TRAIN, short=TRAIN.replace("range(3)", "range(1)"))
     done = verify("train.py", "short.py", "--steps", "2")
@@ -138,7 +262,7 @@ def test_a_script_that_crashes_is_named_with_its_error_and_its_log() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     message = done.stderr.splitlines()[-1]
     found = re.fullmatch(
-        rf".*error: broken\.py: cannot be run: ZeroDivisionError: .* \(broken\.py:{line}\); full log: (.*)",
+        rf".*error: broken\.py: cannot be run: ZeroDivisionError: .* \(broken\.py:{line}\); --steps 6 compares the steps before it; full log: (.*)",
         message,
     )
     assert found, done.stderr
@@ -171,6 +295,7 @@ def test_why_there_is_no_verdict(source: str, message: str) -> None:
         (["train.py", "train.py", "--steps", "0"], "--steps"),
         (["train.py", "train.py", "--lr"], "No such option"),
         (["train.py", "train.py", "--keep", "."], ". is not empty"),
+        (["train.py", "train.py", "--items", "5"], "add --synthetic"),
     ],
 )
 def test_wrong_use_is_one_line(args: list[str], message: str) -> None:

@@ -1,4 +1,7 @@
-"""A pair's whole way: copy, run the one, run the other, compare; once more with keyed random numbers if need be."""
+"""A pair's whole way: copy, run the one, run the other, compare; once more with keyed random numbers if need be.
+
+Where nothing but a printed number differs, the original runs a second time, to see whether it prints that number again.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,25 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from litify_converter.verify.compare import FINAL_WEIGHTS, Comparison, Finding, compare
+from litify_converter.verify import synthetic as synthetic_data
+from litify_converter.verify.compare import Comparison, Finding, compare
+from litify_converter.verify.plot import check_plot, draw_losses
+from litify_converter.verify.printed import PrintedComparison, unsteady_columns
 from litify_converter.verify.run import Outcome, run_recorded
 from litify_converter.verify.scratch import Scratch, mirror
-from litify_converter.verify.trace import Settings, Trace, read_trace
-from litify_converter.verify.verdict import CannotVerify, Difference, RunSummary, Verdict
+from litify_converter.verify.trace import End, Settings, Trace, read_trace
+from litify_converter.verify.verdict import (
+    FINAL_WEIGHTS,
+    PRINTED,
+    CannotVerify,
+    Difference,
+    RunSummary,
+    Verdict,
+)
 
 Progress = Callable[[str, int], None]  # script as named by the user, steps so far
 
@@ -30,6 +43,7 @@ class _Request:
     tolerance: float | None
     timeout: float | None
     keep: bool
+    items: int | None  # of each synthetic data set
     progress: Progress
 
 
@@ -58,6 +72,9 @@ def verify(
     tolerance: float | None = None,
     timeout: float | None = None,
     keep: str | os.PathLike[str] | None = None,
+    synthetic: bool = False,
+    items: int = 1024,
+    plot: str | os.PathLike[str] | None = None,
     progress: Progress = lambda script, steps: None,
 ) -> Verdict:
     """Run both scripts in scratch copies of the working folder and compare their optimizer steps.
@@ -71,6 +88,9 @@ def verify(
         tolerance: largest relative difference that still counts as close; by default numbers must be equal.
         timeout: seconds for each run; by default none.
         keep: a new or empty folder that keeps copies, traces and logs; by default they are deleted.
+        synthetic: random items of the right shapes in place of the data sets of torchvision and torch_geometric.
+        items: most that a synthetic data set has.
+        plot: an image file to write, with the loss curves of both scripts.
         progress: told several times a second how far a script is.
 
     Raises:
@@ -86,12 +106,18 @@ def verify(
         tolerance,
         timeout,
         keep is not None,
+        items if synthetic else None,
         progress,
     )
     _check(request)
+    if plot is not None:
+        check_plot(Path(plot))
     work = _work_folder(keep)
     try:
-        return _verdict(_compared(request, work), request)
+        pair = _compared(request, work)
+        if plot is not None:
+            draw_losses((request.raw, pair.raw.trace), (request.lit, pair.lit.trace), Path(plot))
+        return _verdict(pair, request)
     finally:
         if keep is None:
             _clean(work)
@@ -139,16 +165,25 @@ def _make_writable(function: Callable[[str], object], path: str, _: object) -> N
 
 def _compared(request: _Request, work: Path) -> _Pair:
     """With plain seeds first, the stronger statement; keyed only where another order of draws could explain it."""
-    seeded = _run_pair(request, work, keyed=False)
+    seeded = _steady(_run_pair(request, work, keyed=False), request, work)
     if seeded.comparison.accepted or not _may_be_random(seeded.comparison):
         return seeded
-    return _run_pair(request, work, keyed=True)
+    return _steady(_run_pair(request, work, keyed=True), request, work)
+
+
+def _steady(pair: _Pair, request: _Request, work: Path) -> _Pair:
+    """Without the printed numbers that the original itself prints otherwise when it runs again."""
+    if pair.comparison.first is None or pair.comparison.first.field != PRINTED:
+        return pair
+    again = _recorded(request, request.raw, work / "again", pair.keyed)
+    unsteady = unsteady_columns(pair.raw.trace.lines, again.trace.lines)
+    return replace(pair, comparison=compare(pair.raw.trace, pair.lit.trace, request.tolerance, unsteady))
 
 
 def _may_be_random(comparison: Comparison) -> bool:
-    """Classes, counts and the first learning rate owe nothing to random numbers."""
+    """Classes, counts and the first learning rate owe nothing to random numbers; prints after equal steps do neither."""
     first = comparison.first
-    if first is None or first.field in ("optimizer", "parameters", "parameter groups"):
+    if first is None or first.field in ("optimizer", "parameters", "parameter groups", PRINTED):
         return False
     return not (first.field == "lr" and first.step == 0)
 
@@ -181,6 +216,7 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         seed=request.seed,
         steps=request.steps,
         keyed=keyed,
+        items=request.items,
     )
     outcome = run_recorded(
         settings,
@@ -227,11 +263,23 @@ def _failure(
         )
     if trace.end and trace.end.error:
         place = f" ({_line(trace.end.where, scratch)})" if trace.end.where else ""
-        why = "its data is missing here" if trace.end.data_missing else "cannot be run"
-        return f"{script}: {why}: {trace.end.error}{place}"
+        if trace.end.data_missing:
+            return f"{script}: its data is missing here: {trace.end.error}{place}; {_about_data(trace.end, request)}"
+        hint = f"; --steps {len(trace.steps)} compares the steps before it" if trace.steps else ""
+        return f"{script}: cannot be run: {trace.end.error}{place}{hint}"
     if outcome.returncode != 0:
         return f"{script} cannot be run: {_last_line(log) or f'exit code {outcome.returncode}'}"
     return None
+
+
+def _about_data(end: End, request: _Request) -> str:
+    """What to do about data that is not there."""
+    known = end.source is not None and synthetic_data.knows(end.source)
+    if request.items is not None and not known:
+        return f"--synthetic has no stand-in for {end.source or 'files that a script reads by itself'}"
+    if request.items is None and known:
+        return f"put it where the script looks for it, or let --synthetic stand in for {end.source}"
+    return "put it where the script looks for it"
 
 
 def _last_line(log: Path) -> str:
@@ -260,7 +308,9 @@ def _verdict(pair: _Pair, request: _Request) -> Verdict:
         lit=pair.lit.summary,
         first=_difference(comparison.first, pair),
         largest=_difference(comparison.largest, pair),
-        notes=_notes(pair),
+        notes=_notes(pair, request),
+        evaluation_passes=comparison.passes,
+        printed_lines=comparison.printed.lines if comparison.printed else 0,
     )
 
 
@@ -278,13 +328,39 @@ def _difference(finding: Finding | None, pair: _Pair) -> Difference | None:
     )
 
 
-def _notes(pair: _Pair) -> tuple[str, ...]:
+def _notes(pair: _Pair, request: _Request) -> tuple[str, ...]:
+    notes = [_note_on_seeds(pair), _note_on_data(pair, request)]
+    if pair.comparison.printed is not None:
+        notes += _notes_on_prints(pair.comparison.printed)
+    return tuple(filter(None, notes))
+
+
+def _note_on_seeds(pair: _Pair) -> str:
     """Under keyed random numbers the scripts' own seeds do not act, so seeds that differ are told."""
     ends = (pair.raw.trace.end, pair.lit.trace.end)
     if not pair.keyed or not all(ends) or set(ends[0].seeds) == set(ends[1].seeds):  # type: ignore[union-attr]
-        return ()
+        return ""
     seeds = [
         f"{run.summary.script} with {', '.join(map(str, end.seeds)) or 'nothing'}"  # type: ignore[union-attr]
         for run, end in zip((pair.raw, pair.lit), ends, strict=True)
     ]
-    return (f"the scripts seed torch differently ({'; '.join(seeds)}), so their own runs will differ",)
+    return f"the scripts seed torch differently ({'; '.join(seeds)}), so their own runs will differ"
+
+
+def _note_on_data(pair: _Pair, request: _Request) -> str:
+    if request.items is None:
+        return ""
+    end = pair.raw.trace.end
+    if end is None or not end.synthetic:
+        return "--synthetic replaced nothing: no data set was made that it has a stand-in for"
+    return f"synthetic data: {', '.join(end.synthetic)}"
+
+
+def _notes_on_prints(printed: PrintedComparison) -> Iterator[str]:
+    if printed.rounded:
+        yield f"numbers on {printed.rounded} of the {printed.lines} printed lines differ by rounding, in their last digits"
+    if printed.uneven:
+        example = printed.uneven[0]
+        yield f"not compared, being printed more often by one script: `{example}`" + (
+            f" and {len(printed.uneven) - 1} more" if len(printed.uneven) > 1 else ""
+        )

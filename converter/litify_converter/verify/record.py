@@ -19,13 +19,25 @@ import time
 import traceback
 import types
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, TextIO
 
 import torch
 
-from litify_converter.verify import guard, keyed
-from litify_converter.verify.trace import End, Settings, Step, Weight, to_line
+from litify_converter.verify import guard, keyed, synthetic
+from litify_converter.verify.trace import End, ForwardPass, PrintedLine, Settings, Step, Weight, to_line
+from litify_converter.verify.watch import plain, watch_lines, watch_passes
 
+_DOWNLOAD_ERRORS = (
+    "URLError",
+    "HTTPError",
+    "ConnectionError",
+    "gaierror",
+    "SSLError",
+    "OfflineModeIsEnabled",
+)
+# said by torchvision, and by a sampler over files of which a pattern found none
+_MISSING_DATA = ("dataset not found", "error downloading", "num_samples=0")
 _CHUNK = 1 << 20  # elements fingerprinted at once, so that a large layer is never held twice in float64
 
 
@@ -59,6 +71,8 @@ def install(settings: Settings, role: str) -> Recorder:
     recorder.hook()
     if settings.keyed:
         keyed.install()
+    if settings.items is not None:
+        synthetic.install(settings.items, recorder.replaced)
     _record_in_children(settings)
     return recorder
 
@@ -75,6 +89,7 @@ class Recorder:
         )  # kept alive: final weights, and no identity is reused
         self.losses: list[float] = []  # given to backward since the last step
         self.seeds: list[int] = []
+        self.synthetic: dict[str, None] = {}  # data sets replaced, in order
         self.closure_lines: dict[int, str | None] = {}
         self.steps = 0
         self.file: TextIO | None = None
@@ -100,6 +115,15 @@ class Recorder:
             return manual_seed(seed)
 
         torch.manual_seed = torch.random.manual_seed = recorded_seed
+        watch_passes(self.note, lambda: _innermost_line(self.settings.tree))
+        watch_lines(self.note, lambda: _innermost_line(self.settings.tree))
+
+    def note(self, seen: ForwardPass | PrintedLine) -> None:
+        """Write down what happens between two steps."""
+        self._write(to_line(seen))
+
+    def replaced(self, data_set: str) -> None:
+        self.synthetic[data_set] = None
 
     def before_step(
         self, optimizer: torch.optim.Optimizer, args: Sequence[Any], kwargs: dict[str, Any]
@@ -179,7 +203,7 @@ class Recorder:
         if end.reason == "exit":
             weights = tuple(tuple(map(_fingerprint, _parameters(optimizer))) for optimizer in self.optimizers)
         seeds = tuple(dict.fromkeys(self.seeds))
-        self._write(to_line(End(end.reason, weights, seeds, end.error, end.data_missing, end.where)))
+        self._write(to_line(replace(end, weights=weights, seeds=seeds, synthetic=tuple(self.synthetic))))
 
     def _write(self, line: str) -> None:
         if self.file is None or self.pid != os.getpid():  # a forked child writes a file of its own
@@ -211,23 +235,9 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    """Its numbers as one dense real vector; the shards of a distributed tensor are brought together."""
-    tensor = tensor.detach()
-    if hasattr(tensor, "full_tensor"):
-        tensor = tensor.full_tensor()
-    if tensor.is_sparse:
-        tensor = tensor.coalesce().values()
-    if tensor.is_complex():
-        tensor = torch.view_as_real(tensor.resolve_conj())
-    if tensor.device.type == "mps":  # knows no float64
-        tensor = tensor.cpu()
-    return tensor.reshape(-1)
-
-
 def _norm(tensors: Sequence[torch.Tensor]) -> float:
     """Euclidean norm over all of them; summed exactly, so that their order does not matter."""
-    return math.sqrt(_exact_sum([float(_plain(tensor).double().square().sum()) for tensor in tensors]))
+    return math.sqrt(_exact_sum([float(plain(tensor).double().square().sum()) for tensor in tensors]))
 
 
 def _exact_sum(values: list[float]) -> float:
@@ -239,7 +249,7 @@ def _fingerprint(parameter: torch.Tensor) -> Weight:
     digest = hashlib.sha256(str(tuple(parameter.shape)).encode())
     squares: list[float] = []
     products: list[float] = []
-    for start, part in enumerate(torch.split(_plain(parameter).cpu(), _CHUNK)):
+    for start, part in enumerate(torch.split(plain(parameter).cpu(), _CHUNK)):
         part = (part + 0).contiguous()  # -0.0 becomes 0.0
         digest.update(ctypes.string_at(part.data_ptr(), part.numel() * part.element_size()))
         exact = part.double()
@@ -293,25 +303,31 @@ def _run_as_main(script: str) -> None:
 
 
 def _failure(error: BaseException, tree: str) -> End:
-    lines = [
-        f"{frame.filename}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
-        if _is_users(frame.filename, tree)
-    ]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f"{frame.filename}:{frame.lineno}" for frame in frames if _is_users(frame.filename, tree)]
     if isinstance(error, SyntaxError) and _is_users(error.filename or "", tree):
         lines.append(f"{error.filename}:{error.lineno}")
     text = "".join(traceback.format_exception_only(type(error), error)).strip()
     summary = text.splitlines()[-1 if isinstance(error, SyntaxError) else 0]
     return End(
-        "error", error=summary, data_missing=_is_missing_data(error), where=lines[-1] if lines else None
+        "error",
+        error=summary,
+        data_missing=_is_missing_data(error),
+        source=synthetic.source_of(error.__traceback__),
+        where=lines[-1] if lines else None,
     )
 
 
-def _is_missing_data(error: BaseException) -> bool:
-    """A file or download that is not there; torchvision says "Dataset not found" with a RuntimeError."""
-    if isinstance(error, (FileNotFoundError, ConnectionError)):
-        return True
-    return type(error).__name__ in ("URLError", "HTTPError") or "dataset not found" in str(error).lower()
+def _is_missing_data(error: BaseException | None) -> bool:
+    """A file or download that is not there, perhaps told by another error; or a folder in which nothing was found."""
+    while error is not None:
+        kind, text = type(error).__name__, str(error).lower()
+        if isinstance(error, (FileNotFoundError, ConnectionError)) or kind in _DOWNLOAD_ERRORS:
+            return True
+        if any(words in text for words in _MISSING_DATA):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _print_from_script(error: BaseException, script: str) -> None:

@@ -81,13 +81,13 @@ def _wait(
     progress: Progress,
 ) -> bool:
     """True when the time was over first."""
-    lines = _LineCounter(Path(settings.traces))
+    counter = _StepCounter(Path(settings.traces))
     while True:
         try:
             process.wait(_POLL_SECONDS)
             return False
         except subprocess.TimeoutExpired:
-            progress(steps := lines.count())
+            progress(steps := counter.count())
             # a child process that reached the limit has left; the others would wait for it
             if settings.steps is not None and steps > settings.steps:
                 return False
@@ -95,21 +95,23 @@ def _wait(
                 return True
 
 
-class _LineCounter:
-    """Lines of the longest trace file, read as they come: one a step, and one at the end."""
+class _StepCounter:
+    """Steps of the trace file that has most, read as they come; its end counts as one more."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.seen: dict[Path, tuple[int, int]] = {}  # file -> bytes read, lines found
+        self.seen: dict[Path, tuple[int, int]] = {}  # file -> bytes read, steps found
 
     def count(self) -> int:
         for path in self.folder.glob("*-0-*.jsonl"):
-            size, lines = self.seen.get(path, (0, 0))
+            size, steps = self.seen.get(path, (0, 0))
             with open(path, "rb") as file:
                 file.seek(size)
                 text = file.read()
-            self.seen[path] = size + len(text), lines + text.count(b"\n")
-        return max((lines for _, lines in self.seen.values()), default=0)
+            whole = text[: text.rfind(b"\n") + 1]
+            found = sum(line.startswith((b'{"Step"', b'{"End"')) for line in whole.splitlines())
+            self.seen[path] = size + len(whole), steps + found
+        return max((steps for _, steps in self.seen.values()), default=0)
 
 
 def _environment(cwd: Path, seed: int, mark: str) -> dict[str, str]:

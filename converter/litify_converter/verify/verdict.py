@@ -9,6 +9,10 @@ from typing import Any, Literal
 Kind = Literal["identical", "close", "diverged"]
 Randomness = Literal["seeded", "keyed"]
 
+FINAL_WEIGHTS = "final weights"
+EVALUATION = "evaluation"
+PRINTED = "printed line"
+_ARTICLES = {EVALUATION: "the evaluation", PRINTED: "a printed line"}
 _ROUNDING = 1e-3  # differences below may be rounding, which a tolerance is for
 _KEYED = "same first weights and batches; the scripts draw random numbers in another order"
 
@@ -27,16 +31,18 @@ class RunSummary:
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that differs. `step` counts optimizer steps from 0, or is None for what is compared after the last."""
+    """A value that differs.
+
+    `step` counts optimizer steps from 0; for evaluation and printed lines it is the number of steps taken before, and
+    None for final weights. Values are numbers, class names, counts or, for a printed line, its text.
+    """
 
     step: int | None
-    field: (
-        str  # optimizer, parameters, parameter groups, lr, param_norm, loss, grad_norm, steps, final weights
-    )
+    field: str  # optimizer, parameters, parameter groups, lr, param_norm, loss, grad_norm, steps, final weights, ...
     raw: Any
     lit: Any
     relative: float  # infinite where sizes mean nothing
-    raw_line: str | None  # path:line that made the step
+    raw_line: str | None  # path:line that made the step, called the network or printed
     lit_line: str | None
 
 
@@ -59,6 +65,8 @@ class Verdict:
     first: Difference | None
     largest: Difference | None
     notes: tuple[str, ...] = ()
+    evaluation_passes: int = 0  # forward passes outside training whose outputs were compared
+    printed_lines: int = 0  # whose numbers were compared
 
     @property
     def ok(self) -> bool:
@@ -87,11 +95,22 @@ class Verdict:
         return [f"diverged {_place(self.first)}: {self._values()}", *self._advice()]
 
     def _compared(self) -> str:
+        steps = _count(self.steps, "optimizer step")
+        extra = [
+            _count(number, thing)
+            for number, thing in (
+                (self.evaluation_passes, "evaluation pass"),
+                (self.printed_lines, "printed line"),
+            )
+            if number
+        ]
         if self.final_weights:
-            return f"{_count(self.steps, 'optimizer step')}, final weights too"
-        if self.limit == self.steps:
-            return f"the first {_count(self.steps, 'optimizer step')}"
-        return f"{_count(self.steps, 'optimizer step')}, final weights not compared"
+            whole = f"{steps}, final weights too"
+        elif self.limit == self.steps:
+            whole = f"the first {steps}"
+        else:
+            whole = f"{steps}, final weights not compared"
+        return f"{whole}; {' and '.join(extra)}" if extra else whole
 
     def _values(self) -> str:
         assert self.first
@@ -125,15 +144,16 @@ def _optimizers(names: tuple[str, ...]) -> str:
 
 
 def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}{plural}"
 
 
 def _place(difference: Difference) -> str:
-    return (
-        f"in {difference.field}"
-        if difference.step is None
-        else f"at step {difference.step} in {difference.field}"
-    )
+    if difference.step is None:
+        return f"in {difference.field}"
+    if difference.field in (EVALUATION, PRINTED):
+        return f"in {_ARTICLES[difference.field]} after {_count(difference.step, 'step')}"
+    return f"at step {difference.step} in {difference.field}"
 
 
 def _at(difference: Difference) -> str:

@@ -31,6 +31,18 @@ import click
     help="Time for each run. Default: no limit.",
 )
 @click.option(
+    "--synthetic",
+    is_flag=True,
+    help="Random items in place of the data sets of torchvision and torch_geometric; nothing is downloaded.",
+)
+@click.option(
+    "--items",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --synthetic: most items that a data set has. Default: 1024.",
+)
+@click.option("--plot", type=click.Path(), metavar="FILE", help="Draw both loss curves (.png, .svg, .pdf).")
+@click.option(
     "--keep", type=click.Path(), metavar="DIR", help="Keep scratch copies, traces and logs in a new folder."
 )
 def verify(
@@ -42,21 +54,28 @@ def verify(
     report: str,
     seed: int,
     timeout: float | None,
+    synthetic: bool,
+    items: int | None,
+    plot: str | None,
     keep: str | None,
 ) -> int:
-    """Run RAW and LIT with the same seed and compare every optimizer step.
+    """Run RAW and LIT with the same seed and compare every optimizer step, the evaluation and the final weights.
 
     What follows -- is given to both scripts. They run one after the other, in scratch copies of the working folder:
     nothing they write lands among your files.
 
     \b
-    Example: litify verify train.py train_lit.py -- --epochs 2
+    Examples:
+      litify verify train.py train_lit.py -- --epochs 2
+      litify verify train.py train_lit.py --synthetic --steps 20
 
     Exit codes: 0 identical (or close, with --tolerance), 1 diverged, 2 a script could not be run, 130 interrupted.
     """
     from litify_converter.verify import CannotVerify
     from litify_converter.verify import verify as verify_pair
 
+    if items is not None and not synthetic:
+        raise click.UsageError("--items is the size of synthetic data sets; add --synthetic")
     with _Progress() as progress:
         try:
             verdict = verify_pair(
@@ -67,6 +86,9 @@ def verify(
                 steps=steps,
                 tolerance=tolerance,
                 timeout=timeout,
+                synthetic=synthetic,
+                items=items if items is not None else 1024,
+                plot=plot,
                 keep=keep,
                 progress=progress.update,
             )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from litify_converter.verify.compare import compare
-from litify_converter.verify.trace import End, Step, Trace, Weight
+from litify_converter.verify.trace import End, ForwardPass, PrintedLine, Step, Trace, Weight
 
 STEP = Step(
     optimizer=0,
@@ -119,3 +119,75 @@ def test_weights_that_differ_are_never_called_identical() -> None:
 def test_weights_of_a_run_cut_short_are_not_compared() -> None:
     result = compare(trace(STEP, weights=(WEIGHT,)), Trace([STEP], None))
     assert result.identical and not result.final_weights
+
+
+def passes(*norms: float, step: int = 1, evaluation: bool = True) -> list[ForwardPass]:
+    return [ForwardPass(norm, norm, evaluation, f"train.py:{norm:g}", step) for norm in norms]
+
+
+def evaluated(*seen: ForwardPass, steps: int = 2) -> Trace:
+    return Trace([STEP] * steps, End("exit"), list(seen))
+
+
+def test_evaluation_passes_are_compared_one_by_one() -> None:
+    result = compare(evaluated(*passes(1, 2, 3)), evaluated(*passes(1, 2, 3)))
+    assert result.identical and result.passes == 3
+    result = compare(evaluated(*passes(1, 2, 3)), evaluated(*passes(1, 9, 3)))
+    assert result.first is not None and not result.accepted
+    assert (result.first.field, result.first.step, result.first.raw, result.first.lit) == (
+        "evaluation",
+        1,
+        2,
+        9,
+    )
+    assert (result.first.raw_where, result.first.lit_where) == ("train.py:2", "train.py:9")
+
+
+def test_rounding_in_evaluation_is_accepted_with_a_tolerance() -> None:
+    raw, lit = evaluated(*passes(2.0)), evaluated(*passes(2.0 + 1e-6))
+    assert not compare(raw, lit).accepted
+    assert compare(raw, lit, tolerance=1e-5).accepted
+
+
+def test_passes_of_the_conversions_own_do_not_count_but_missing_ones_do() -> None:
+    """A sanity check runs before training; a module may be called in two ways, in another mode."""
+    raw = evaluated(*passes(1, 2))
+    more = evaluated(*passes(7, step=0), *passes(1, 7), *passes(2), *passes(8, evaluation=False))
+    assert compare(raw, more).identical
+    other_mode = evaluated(*passes(1, 2, evaluation=False))
+    assert compare(raw, other_mode).identical
+    for fewer in (
+        evaluated(*passes(1)),
+        evaluated(),
+        evaluated(*passes(1, 2, step=0)),
+        evaluated(*passes(2, 1, 3)),
+    ):
+        result = compare(raw, fewer, tolerance=0.5)
+        assert result.first is not None and result.first.field == "evaluation" and not result.accepted
+
+
+def test_evaluation_after_the_last_step_and_before_the_first_counts() -> None:
+    for step in (0, 2):
+        result = compare(evaluated(*passes(1, step=step)), evaluated(*passes(2, step=step)))
+        assert result.first is not None and result.first.step == step
+
+
+def test_training_passes_are_told_by_their_losses() -> None:
+    raw = evaluated(*passes(1, 2, evaluation=False))
+    result = compare(raw, evaluated())
+    assert result.identical and result.passes == 0
+
+
+def test_printed_numbers_are_compared_where_all_else_is_equal() -> None:
+    def printing(text: str, loss: float = 2.0) -> Trace:
+        step = replace(STEP, loss=(loss,))
+        return Trace([step], End("exit"), lines=[PrintedLine(text, "train.py:9", 1)])
+
+    assert compare(printing("acc 5"), printing("acc 5")).identical
+    result = compare(printing("acc 5"), printing("acc 6"))
+    assert result.first is not None and not result.accepted
+    assert (result.first.field, result.first.raw, result.first.lit) == ("printed line", "acc 5", "acc 6")
+    assert compare(printing("acc 5"), printing("acc 6"), unsteady=frozenset({("acc #", 0)})).identical
+    result = compare(printing("acc 5"), printing("acc 6", loss=3.0))
+    assert result.first is not None and result.first.field == "loss"
+    assert result.printed is None

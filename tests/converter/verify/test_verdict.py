@@ -22,8 +22,12 @@ def verdict(
     limit: int | None = None,
     final_weights: bool = True,
     notes: tuple[str, ...] = (),
+    passes: int = 0,
+    lines: int = 0,
 ) -> Verdict:
-    return Verdict(kind, randomness, steps, limit, final_weights, None, RAW, LIT, first, first, notes)
+    return Verdict(
+        kind, randomness, steps, limit, final_weights, None, RAW, LIT, first, first, notes, passes, lines
+    )
 
 
 def test_identical_is_three_lines() -> None:
@@ -50,6 +54,14 @@ def test_identical_is_three_lines() -> None:
             "largest relative difference 3.1e-07 at step 812 in grad_norm",
         ),
         (verdict(notes=("seeds differ",)), "note: seeds differ"),
+        (
+            verdict(passes=12, lines=1),
+            "identical: 930 optimizer steps, final weights too; 12 evaluation passes and 1 printed line",
+        ),
+        (
+            verdict(steps=2, limit=2, final_weights=False, passes=1),
+            "identical: the first 2 optimizer steps; 1 evaluation pass",
+        ),
     ],
 )
 def test_last_line(one: Verdict, text: str) -> None:
@@ -60,6 +72,20 @@ def test_diverged_names_step_field_values_and_lines() -> None:
     text = verdict("diverged", Difference(3, "lr", 0.1, 0.2, 0.5, "train.py:31", "train_lit.py:44")).to_text()
     assert "diverged at step 3 in lr: 0.1 in train.py:31, 0.2 in train_lit.py:44\n" in text
     assert "--tolerance" not in text  # no tolerance would make sense of that
+
+
+@pytest.mark.parametrize(
+    ("field", "place"),
+    [
+        ("evaluation", "in the evaluation after 94 steps"),
+        ("printed line", "in a printed line after 94 steps"),
+    ],
+)
+def test_diverged_between_steps_says_after_which(field: str, place: str) -> None:
+    text = verdict(
+        "diverged", Difference(94, field, "acc 5", "acc 6", 0.2, "train.py:31", "t.py:44")
+    ).to_text()
+    assert f"diverged {place}: acc 5 in train.py:31, acc 6 in t.py:44\n" in text
 
 
 def test_diverged_by_rounding_tells_of_the_tolerance() -> None:
