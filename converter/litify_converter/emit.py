@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cached_property
 
 import libcst as cst
 
@@ -123,7 +124,7 @@ class Emitter:
             lambda name, field: None,
             edits,
             in_hook=False,
-            interrupted=self._interrupt_handlers(),
+            interrupted=self._interrupt_handlers,
             own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
             insertions=self._insertions(),
         )
@@ -160,6 +161,7 @@ class Emitter:
             )
         return first
 
+    @cached_property
     def _interrupt_handlers(self) -> frozenset[int]:
         """The `except KeyboardInterrupt` handlers around the loop."""
         outer = self.plan.nest.outer

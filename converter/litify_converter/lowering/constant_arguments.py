@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 
 from litify_converter.ir import Note
 from litify_converter.lowering.base import Edit, Lowered, Lowering, Text, header_end, inside_strings, shifted
@@ -19,13 +20,14 @@ class ConstantArguments(Lowering):
     words = ("def ",)
 
     def find(self, script: Script) -> Lowered | None:
-        if not any(_constants(script, f) for f in script.roles.functions.values()):
+        constants = {f: _constants(script, f, call) for f, call in _called_once(script).items()}
+        if not any(constants.values()):
             return None
         ways = [way for way in Search(script).ways() if first_loop(way) is not None]
         cut, _ = from_loop(ways, script)
         inside = {turn.call.function for way in cut for turn in way[1:] if turn.call is not None}
-        for function in [f for f in script.roles.functions.values() if f in inside and not f.decorator_list]:
-            for name, value in _constants(script, function).items():
+        for function in [f for f in constants if f in inside and not f.decorator_list]:
+            for name, value in constants[function].items():
                 if name not in bound(function.body) and decides(function.body, name, value):
                     found = self._decided(script, function, name, value)
                     if found is not None:
@@ -56,19 +58,20 @@ def _head(function: Function) -> int:
     return max([function.lineno, *ends, *([function.returns.end_lineno or 0] if function.returns else [])])
 
 
-def _constants(script: Script, function: Function) -> dict[str, Constant]:
+def _called_once(script: Script) -> dict[Function, ast.Call]:
+    """Functions that the script names once only, in a call, and that call."""
+    names = Counter(n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name))
+    calls: dict[Function, list[ast.Call]] = {f: [] for f in script.roles.functions.values()}
+    for scope in [script.tree, *script.roles.functions.values(), *script.roles.owner]:
+        for node in walk_scope(scope.body):
+            if isinstance(node, ast.Call) and (callee := script.roles.callee(node, scope)) in calls:
+                calls[callee].append(node)
+    return {f: found[0] for f, found in calls.items() if len(found) == 1 and names[f.name] == 1}
+
+
+def _constants(script: Script, function: Function, call: ast.Call) -> dict[str, Constant]:
     """Parameters that have one constant value, since the function is called once."""
-    uses = [n for n in ast.walk(script.tree) if isinstance(n, ast.Name) and n.id == function.name]
-    scopes = [script.tree, *script.roles.functions.values(), *script.roles.owner]
-    calls = [
-        n
-        for scope in scopes
-        for n in walk_scope(scope.body)
-        if isinstance(n, ast.Call) and script.roles.callee(n, scope) is function
-    ]
-    if len(uses) != 1 or len(calls) != 1 or any(isinstance(a, ast.Starred) for a in calls[0].args):
-        return {}
-    if any(k.arg is None for k in calls[0].keywords):
+    if any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords):
         return {}
     arguments = function.args
     positional = [a.arg for a in [*arguments.posonlyargs, *arguments.args]]
@@ -76,7 +79,7 @@ def _constants(script: Script, function: Function) -> dict[str, Constant]:
         zip(positional[len(positional) - len(arguments.defaults) :], arguments.defaults, strict=True)
     )
     values |= {a.arg: d for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d}
-    values |= script.roles.arguments(calls[0], function)
+    values |= script.roles.arguments(call, function)
     return {
         n: v.value
         for n, v in values.items()

@@ -23,7 +23,19 @@ def walk_scope(nodes: ast.AST | Iterable[ast.AST]) -> Iterator[ast.AST]:
         if isinstance(node, SCOPES) and node is not nodes:
             stack.extend(reversed(_evaluated_at_definition(node)))
         else:
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+            stack.extend(reversed(_children(node)))
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """What `ast.iter_child_nodes` gives, without the contexts (Load, Store) that every name has; written for speed."""
+    found: list[ast.AST] = []
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [one for one in value if isinstance(one, ast.AST)]
+        elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+            found.append(value)
+    return found
 
 
 def _evaluated_at_definition(node: ast.AST) -> list[ast.AST]:
@@ -47,9 +59,9 @@ def parameters(function: Function | ast.Lambda) -> list[str]:
 def bound(nodes: ast.AST | Iterable[ast.AST]) -> set[str]:
     """Names this code binds in its own scope (assignment, for, with, import, def, class, walrus, except, del)."""
     names: set[str] = set()
-    nodes = [nodes] if isinstance(nodes, ast.AST) else list(nodes)
+    every = list(walk_scope([nodes] if isinstance(nodes, ast.AST) else nodes))
     comprehension_targets: set[int] = set()
-    for node in walk_scope(nodes):
+    for node in every:
         match node:
             case ast.comprehension():
                 comprehension_targets.update(id(n) for n in ast.walk(node.target))
@@ -63,7 +75,7 @@ def bound(nodes: ast.AST | Iterable[ast.AST]) -> set[str]:
                 ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)) | ast.MatchMapping(rest=str(name))
             ):
                 names.add(name)
-    for node in walk_scope(nodes):
+    for node in every:
         if (
             isinstance(node, ast.Name)
             and not isinstance(node.ctx, ast.Load)
