@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from litify import restarts
 from litify.callbacks.base import Callback
+from litify.callbacks.slurm_requeue import callback_for, left_by_signal, newest
 from litify.classic.hooks import callbacks_for
 from litify.hooks import replaced
 from litify.rank_zero import warn
@@ -85,6 +87,7 @@ class Attached(Status):
         brought = module.configure_callbacks() if replaced("configure_callbacks", module) else []
         brought = list(brought) if isinstance(brought, (list, tuple)) else [brought]
         brought += callbacks_for(module)
+        brought += requeue_callback(self.strategy)
         kinds = {type(callback) for callback in brought}
         kept = [callback for callback in self.callbacks if type(callback) not in kinds]
         self.callbacks = checkpoints_last([*kept, *brought])
@@ -123,9 +126,17 @@ class Attached(Status):
     def find_checkpoint(self, asked: Any, fn: TrainerFn, model_given: bool) -> list[str]:
         """The file that `ckpt_path` means; for "last" also older ones, the newest first, should it turn out to be damaged.
 
+        Where the job was interrupted and goes on by itself, what this fit wrote then comes first.
+
         Raises:
-            ValueError: "best" where no such checkpoint is known.
+            ValueError: "best" or "hpc" where no such checkpoint is known.
         """
+        again = []
+        if fn is TrainerFn.FITTING:
+            again = restarts.checkpoints() or left_by_signal(self.default_root_dir)
+        return again or self._asked_for(asked, fn, model_given)
+
+    def _asked_for(self, asked: Any, fn: TrainerFn, model_given: bool) -> list[str]:
         callback = self.checkpoint_callback
         best = getattr(callback, "best_model_path", "")
         if asked is None:
@@ -139,12 +150,25 @@ class Attached(Status):
                     "ckpt_path='best': no best checkpoint is known; fit with a ModelCheckpoint that monitors a metric first."
                 )
             return [str(best)]
+        if asked == "hpc":
+            found = newest(self.default_root_dir)
+            if not found:
+                raise ValueError(
+                    f"ckpt_path='hpc': no time limit has left a checkpoint in {self.default_root_dir}; pass a path or 'last'."
+                )
+            return found
         if asked == "last":
             found = [str(path) for each in self.checkpoint_callbacks for path in each.last_candidates(self)]
             if not found:
                 warn("ckpt_path='last': there is no checkpoint yet, so nothing is loaded.")
             return found
         return [str(asked)]
+
+
+def requeue_callback(strategy: Any) -> list[Callback]:
+    """In a job of SLURM, what saves and requeues at its time limit."""
+    callback = callback_for(strategy)
+    return [] if callback is None else [callback]
 
 
 def checkpoints_last(callbacks: list[Callback]) -> list[Callback]:

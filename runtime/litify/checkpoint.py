@@ -91,13 +91,15 @@ def data_hook(trainer: Trainer, name: str) -> Hook:
 
 def _own(trainer: Trainer, job: FitJob | None) -> dict[str, Any]:
     state = trainer.state
+    random = {"epoch_rng": plain(job.epoch_rng) if job is not None else {}, "rng": plain(rng_state())}
+    ranks = trainer.strategy.gather(random)
     return {
         "format": 1,
         "phase": str(state.phase),
         **{name: getattr(state, name) for name in PLACE},
         "iterated": job is not None and job.iterator is not None,
-        "epoch_rng": plain(job.epoch_rng) if job is not None else {},
-        "rng": plain(rng_state()),
+        **random,
+        "ranks": ranks if any(other != random for other in ranks) else [],
         "metrics": scalars(trainer.callback_metrics),
         "gradients": _gradients(job) if job is not None else {},
     }
@@ -177,12 +179,14 @@ def restore_training(trainer: Trainer, job: FitJob, checkpoint: dict[str, Any]) 
     if kept:
         trainer.strategy.precision.load_state_dict(kept)
     own: dict[str, Any] = checkpoint.get("loops", {}).get(OWN_KEY, {})
+    if len(own.get("ranks", ())) == trainer.world_size:
+        own = {**own, **own["ranks"][trainer.global_rank]}
     _restore_place(trainer.state, checkpoint, own)
     trainer.take_metrics(own.get("metrics", {}))
     gradients = own.get("gradients", {})
     for name, parameter in job.module.named_parameters():
         if name in gradients:
-            parameter.grad = gradients[name].to(parameter.device)
+            parameter.grad = trainer.strategy.place(gradients[name], parameter)
     _check_epochs(trainer)
     return own
 
@@ -219,6 +223,10 @@ def keep_interrupted(trainer: Trainer) -> Path | None:
     callback = trainer.checkpoint_callback
     folder = getattr(callback, "dirpath", None)
     if folder is None or trainer.job is None or trainer.state.total_batches == 0:
+        return None
+    if (
+        not trainer.strategy.saves_by_itself
+    ):  # Ctrl-C meets each process somewhere else, and all must save together
         return None
     path = Path(folder) / "interrupted.ckpt"
     trainer.save_checkpoint(path)

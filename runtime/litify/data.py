@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,8 +14,9 @@ from litify.combined_loader import CombinedLoader, is_loader, leaves
 from litify.errors import MisconfigurationException
 from litify.hooks import is_overridden, replaced
 from litify.rank_zero import PossibleUserWarning, warn
+from litify.seed import WORKERS_VARIABLE
 from litify.strategies.base import Strategy
-from litify.strategies.sampling import with_sampler
+from litify.strategies.sampling import seed_workers, with_sampler
 
 Limit = int | float
 
@@ -115,6 +117,8 @@ def prepare(
 
 def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, overfit: bool) -> Any:
     shuffle = shuffles(loader)
+    if os.environ.get(WORKERS_VARIABLE) == "1":  # seed_everything(workers=True)
+        loader = seed_workers(loader)
     if overfit and kind in ("train", "val") and not in_order(loader):
         warn(f"overfit_batches: the order of the {kind} loader is fixed now, so that batches stay the same.")
         loader = with_sampler(loader, SequentialSampler(loader.dataset))

@@ -6,7 +6,8 @@ Exception
     ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
     └── MissingExtra (ImportError)       a package of an extra is not installed
 SystemExit
-└── Interrupted                          Ctrl-C during fit: exit code 130
+├── Interrupted                          Ctrl-C during fit: exit code 130
+└── Requeued                             SLURM runs this job again: exit code 75
 BaseException
 └── SearchOver                           a Tuner has what it wanted; never leaves the Trainer
 """
@@ -36,6 +37,10 @@ class Interrupted(SystemExit):
     def __init__(self, message: str = "") -> None:
         super().__init__(130)
         self.message = message
+
+
+class Requeued(SystemExit):
+    """A time limit is near, a checkpoint is written and the job is put back into its queue."""
 
 
 class SearchOver(BaseException):

@@ -19,7 +19,6 @@ from litify.data import Loaders, OnDemand
 from litify.hooks import run
 from litify.job import EvalJob
 from litify.metrics import Metrics
-from litify.strategies.base import Strategy
 
 Batch = tuple[Any, int, int | None]
 
@@ -31,7 +30,7 @@ def evaluate(job: EvalJob, most: float = math.inf, inference_mode: bool = False)
         most: at most so many batches of each loader, for the sanity check.
         inference_mode: torch.inference_mode in place of torch.no_grad: cheaper, but its tensors can't be trained with.
     """
-    context: AbstractContextManager[Any] = torch.inference_mode() if inference_mode else torch.no_grad()
+    context = without_gradients(job, inference_mode)
     if job.limit == 0:
         return []
     with context:
@@ -53,7 +52,7 @@ def evaluate(job: EvalJob, most: float = math.inf, inference_mode: bool = False)
 
 def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
     """One pass of predict_step. Returns, per loader, the list of predictions; empty lists when they are not kept."""
-    context: AbstractContextManager[Any] = torch.inference_mode() if inference_mode else torch.no_grad()
+    context = without_gradients(job, inference_mode)
     predictions: list[list[Any]] = []
     if job.limit == 0:
         return []
@@ -76,6 +75,10 @@ def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
     return predictions
 
 
+def without_gradients(job: EvalJob, inference_mode: bool) -> AbstractContextManager[Any]:
+    return torch.inference_mode() if inference_mode and job.trainer.strategy.infers else torch.no_grad()
+
+
 def iterate(job: EvalJob, loaders: Loaders, limits: list[float]) -> Iterator[Batch]:
     """Batches with their index and, where there are several loaders one after another, the loader's index.
 
@@ -86,25 +89,11 @@ def iterate(job: EvalJob, loaders: Loaders, limits: list[float]) -> Iterator[Bat
     else:
         batches = _one_after_another(loaders, limits, iter(loaders.flat[0]))
     if job.trainer.world_size > 1:
-        batches = _in_company(job.trainer.strategy, batches, limits)
+        batches = job.trainer.strategy.in_company(batches, limits)
     if not job.fetches:
         return batches
     turns = OnDemand(batches, job.fetched).turns()
     return ((on_demand, index, None) for index, on_demand in enumerate(turns))
-
-
-def _in_company(strategy: Strategy, batches: Iterator[Batch], limits: list[float]) -> Iterator[Batch]:
-    """The batches of one of several processes, with the strategy told when the others have none any more.
-
-    Each sample is evaluated once, so that a process may have a batch more than another.
-    """
-    common = [strategy.reduce(torch.tensor(float(limit)), "min").item() for limit in limits]
-    try:
-        for batch in batches:
-            strategy.alone = batch[1] >= common[batch[2] or 0]
-            yield batch
-    finally:
-        strategy.alone = False
 
 
 def _together(loaders: Loaders, limit: float) -> Iterator[Batch]:

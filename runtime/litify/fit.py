@@ -408,8 +408,8 @@ def after_batch(job: FitJob, state: State, batch_idx: int) -> None:
         count_batch(job, state, batch_idx)
     if job.batch_end or job.validation is not None:
         state.phase = Phase.BATCHES
-    if trainer.interrupt_asked:
-        raise KeyboardInterrupt
+    if trainer.interrupt_asked is not None:
+        trainer.interrupt_asked()
 
 
 def count_batch(job: FitJob, state: State, batch_idx: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 VARIABLE = "LITIFY_TRAINER_FLAGS"
 
 # Flags that belong to `Trainer.fit`, not to `Trainer(...)`.
-FIT_FLAGS = ("ckpt_path",)
+FIT_FLAGS = ("ckpt_path", "compile")
 
 # A flag takes the place of the older spellings of the same choice too: `--devices 2` beats a script's `gpus=4`.
 RIVALS = {
@@ -66,6 +66,11 @@ def ckpt_path() -> str | None:
     """The checkpoint to go on from (`--ckpt-path`), for `Trainer.fit`; None when none was given."""
     path = _all().get("ckpt_path")
     return None if path is None else str(path)
+
+
+def compiles() -> bool:
+    """Whether the networks are to be compiled (`--compile`)."""
+    return bool(_all().get("compile"))
 
 
 def hand_over(flags: Mapping[str, Any]) -> None:

@@ -188,7 +188,7 @@ class FitJob:
         self.steppers: dict[int, Callable[[Any], Any]] = {}
         self.step_first: Callable[[Any], Any] = _no_optimizer
         self.zero_first: Callable[[], None] | None = None
-        plain = type(trainer.strategy).backward is Strategy.backward and not replaced("backward", module)
+        plain = not trainer.strategy.adds_to_backward and not replaced("backward", module)
         plain = plain and not trainer.profiler.active
         self.own_backward: Hook | None = None if plain else self._recorded(trainer.strategy.backward)
         self.plain_backward = (
@@ -304,6 +304,8 @@ class FitJob:
                 'CombinedLoader(mode="sequential") is for evaluation; training takes "min_size", "max_size" or "max_size_cycle".'
             )
         trainer.num_training_batches = self.loaders.num_batches
+        if any(data.length_of(loader) == math.inf for loader in self.loaders.flat):
+            self.blocks_sync = None  # any batch may turn out to be the last of its window, and of the epoch
         if (
             trainer.loggers
             and not trainer.fast_dev_run

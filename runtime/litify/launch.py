@@ -18,11 +18,12 @@ import time
 import traceback
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from litify import slurm
 from litify.errors import WorkersDone
 
 STARTED_IN = (
@@ -30,6 +31,7 @@ STARTED_IN = (
 )  # a script may change its folder before `fit`; the command line is relative to this one
 
 INTERRUPTED = 130  # 128 + SIGINT
+REQUEUED = 75  # EX_TEMPFAIL of sysexits.h: not done, to be tried again
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,13 @@ class Cluster:
             max_restarts=int(os.environ.get(cls.VARIABLES["max_restarts"], "0")),
         )
 
+    def with_slurm(self) -> Cluster:
+        """With what SLURM tells where nothing was said: this node's rank and a meeting point, under one task per node."""
+        if self.num_nodes == 1 or self.rdzv_endpoint or not slurm.is_task():
+            return self
+        meet = f"{slurm.first_node()}:{slurm.port()}"
+        return replace(self, node_rank=slurm.node_rank(), rdzv_endpoint=meet)
+
     def to_environment(self) -> None:
         """Leave the choices for `from_environment`, when the script's Trainer is the one that starts processes."""
         for field, variable in self.VARIABLES.items():
@@ -146,7 +155,7 @@ def ensure_launched(processes: int, num_nodes: int = 1) -> None:
             f"{processes} processes need a script that can be started again; from a notebook or a prompt "
             "train on one device, or save the code as a file and use `litify run FILE`"
         )
-    raise WorkersDone(launch(processes, Cluster.from_environment(num_nodes)))
+    raise WorkersDone(launch(processes, Cluster.from_environment(num_nodes).with_slurm()))
 
 
 def this_command() -> list[str]:
@@ -208,12 +217,35 @@ def _run_agent(processes: int, cluster: Cluster, folder: str, program: str, argu
         local_addr="localhost" if one_node else None,  # a machine may not know its own name
         logs_specs=DefaultLogsSpecs(log_dir=folder),
     )
+    if slurm.job() is not None:
+        signal.signal(signal.SIGUSR1, tell_workers)
     try:
         launch_agent(config, program, arguments)
     except ChildFailedError as error:
         return _explain(error)
     except SignalException as error:
         return _interrupted() if error.sigval == signal.SIGINT else 128 + int(error.sigval)
+    return REQUEUED if any(Path(folder).glob("*/requeued")) else 0
+
+
+def tell_workers(number: int, frame: Any) -> None:
+    """Pass a signal on to the workers: SLURM sends it to this process alone, and each worker leads a session of its own."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()  # state, parent, group, session ...
+        except OSError:  # it has just ended
+            continue
+        process = int(path.parent.name)
+        if int(fields[1]) == os.getpid() and int(fields[3]) == process:
+            os.kill(process, number)
+
+
+def note_requeued() -> int:
+    """In a worker whose job goes back into SLURM's queue: the exit code. 0 under an agent, which would start others else."""
+    error_file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if error_file is None:
+        return REQUEUED
+    (Path(error_file).parents[2] / "requeued").touch()
     return 0
 
 

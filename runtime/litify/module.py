@@ -404,6 +404,6 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(vars(self))
-        for name in ("_trainer", "_results"):
+        for name in ("_trainer", "_results", "_compiled_call_impl"):
             state.pop(name, None)
         return state

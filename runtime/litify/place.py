@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from multiprocessing import get_all_start_methods
 from typing import Any
 
 from litify import accelerators, precision, strategies
 from litify.accelerators.base import Accelerator
 from litify.errors import MisconfigurationException
 from litify.plugins.checkpoint_io import CheckpointIO
-from litify.plugins.environments import ClusterEnvironment
+from litify.plugins.environments import ClusterEnvironment, started
 from litify.precision.base import Precision
 from litify.strategies.base import Strategy
 
@@ -33,6 +33,7 @@ def choose(given: dict[str, Any]) -> Strategy:
                 f"Trainer(strategy='single_device', devices={given['devices']!r}): one device is all it takes; pass devices=1 or strategy='ddp'."
             )
         devices = devices[:1]
+    _check_fit(strategy, accelerator)
     if "checkpoint_io" in plugins:
         strategy.checkpoint_io = plugins["checkpoint_io"]
     if "environment" in plugins:
@@ -47,6 +48,38 @@ def choose(given: dict[str, Any]) -> Strategy:
     if given["sync_batchnorm"] and hasattr(strategy, "sync_batchnorm"):
         strategy.sync_batchnorm = True
     return strategy
+
+
+# strategy -> types of devices for which it cannot work, and what does
+MISFITS = {
+    "xla": (("cpu", "cuda", "mps"), "it drives TPU cores; pass accelerator='tpu'"),
+    "single_device": (("xla",), "TPU cores are driven by strategy='xla'"),
+    "ddp": (
+        ("mps", "xla"),
+        "a Mac has one GPU, and TPU cores are driven by strategy='xla'; pass strategy='auto'",
+    ),
+    "fsdp": (
+        ("mps", "xla"),
+        "a Mac has one GPU, and TPU cores are driven by strategy='xla'; pass strategy='auto'",
+    ),
+}
+
+
+def _check_fit(strategy: Strategy, accelerator: Accelerator) -> None:
+    """Refuse a strategy that cannot work here, before any process starts.
+
+    Raises:
+        MisconfigurationException: what it does not go with, and what does.
+    """
+    types, advice = MISFITS.get(strategy.name, ((), ""))
+    if accelerator.device_type in types:
+        raise MisconfigurationException(
+            f"Trainer(strategy={strategy.name!r}) does not go with accelerator={accelerator.name!r}: {advice}."
+        )
+    if strategy.start_method not in ("popen", *get_all_start_methods()):
+        raise MisconfigurationException(
+            f"Processes cannot be made by {strategy.start_method} on this system: pass strategy='ddp', in a script."
+        )
 
 
 def _accelerator(asked: Any, strategy: Any) -> Accelerator:
@@ -90,10 +123,10 @@ def _world(given: dict[str, Any]) -> tuple[Any, int]:
         raise MisconfigurationException(
             f"Trainer(num_nodes={num_nodes!r}): pass a number of machines, 1 or more."
         )
-    local = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", ""))
-    world = os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", ""))
-    if devices == "auto" and local.isdigit() and world.isdigit() and int(world) > 1:
-        return int(local), max(num_nodes, int(world) // int(local))
+    there = started() if devices == "auto" else None
+    if there is not None and there[1] > 1:
+        local, world = there
+        return local, max(num_nodes, world // local)
     return devices, num_nodes
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from litify import checkpoint, evaluate
+from litify.compiling import compile_networks
 from litify.errors import CheckpointError, Interrupted, MisconfigurationException, SearchOver, WorkersDone
 from litify.fit import fit
 from litify.hooks import HookTable, is_overridden, replaced
@@ -53,7 +54,7 @@ def call(
     state.fn, state.stage, state.status = fn, STAGES[fn], TrainerStatus.RUNNING
     method, child = trainer.strategy.start_method, multiprocessing.parent_process() is not None
     try:
-        if method == "popen" or child:
+        if method == "popen" or child or trainer.strategy.cluster_environment.creates_processes_externally:
             answer = _run(trainer, module, fn, ckpt_paths, weights_only, options)
         else:
             from litify import spawn  # rarely needed
@@ -104,8 +105,11 @@ def _run(
         rank = trainer.local_rank if trainer.world_size > 1 else None
         trainer.profiler.setup(stage=str(fn), local_rank=rank, log_dir=trainer.log_dir)
     _prepare_data(trainer, module)
+    trainer.resumed_from = ckpt_paths[0] if fitting and ckpt_paths else None  # setup hooks may ask
     _setup(trainer, module, hooks, fn)
     kept = _restore(trainer, module, ckpt_paths, weights_only, fitting)
+    if trainer.compiler is not None:
+        compile_networks(module, trainer.compiler)
     strategy.setup_module(module, training=fitting)
     trainer.forget_metrics()
     answer = None
@@ -132,6 +136,7 @@ def _restore(
         CheckpointError: none is.
     """
     kept = None
+    paths = trainer.strategy.broadcast(paths)  # nodes may see different files
     for index, path in enumerate(paths):
         trainer.ckpt_path = path
         trainer.resumed_from = path if fitting else None
@@ -218,11 +223,14 @@ def batch_first(trainer: Trainer) -> Iterator[None]:
         return
 
     def ask(number: int, frame: Any) -> None:
-        if trainer.interrupt_asked:
+        if trainer.interrupt_asked is not None:
             raise KeyboardInterrupt
-        trainer.interrupt_asked = True
+        trainer.interrupt_asked = interrupt
 
-    trainer.interrupt_asked = False
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    trainer.interrupt_asked = None
     signal.signal(signal.SIGINT, ask)
     try:
         yield

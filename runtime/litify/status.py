@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from litify.accelerators.base import Accelerator
+    from litify.compiling import Compiler
     from litify.datamodule import LightningDataModule
     from litify.job import EvalJob, FitJob
     from litify.module import LightningModule
@@ -76,8 +78,10 @@ class Status:
         """The checkpoint that the latest call started from, or None."""
         self.resumed_from: str | None = None
         self.should_stop = False
-        self.interrupt_asked = False
+        self.interrupt_asked: Callable[[], None] | None = None
+        """What is to happen after the running batch, at a signal's wish."""
         self.stop_reason = ""
+        self.compiler: Compiler | None = None
         self.warn_epochs = False
         self.has_timer = False
         self.num_training_batches: float = math.inf

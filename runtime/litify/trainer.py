@@ -10,10 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from litify import checkpoint, flags, profilers, settings
+from litify import checkpoint, flags, profilers, restarts, settings
 from litify.attached import Attached
 from litify.callbacks.base import Callback
 from litify.classic import arguments
+from litify.compiling import compiler_of
 from litify.datamodule import LightningDataModule
 from litify.errors import MisconfigurationException
 from litify.module import LightningModule
@@ -214,7 +215,8 @@ class Trainer(Attached):
             Interrupted: after Ctrl-C, checkpoint written; a SystemExit with code 130.
         """
         self.should_stop = False
-        self.attach(model, datamodule, train=train_dataloaders, val=val_dataloaders)
+        restarts.begin_fit()
+        model = self.attach(model, datamodule, train=train_dataloaders, val=val_dataloaders)
         if self.warn_epochs:
             warn(
                 "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end.",
@@ -268,8 +270,7 @@ class Trainer(Attached):
         self, fn: TrainerFn, kind: str, model: Any, dataloaders: Any, ckpt_path: CkptPath, verbose: bool, datamodule: Any,
         weights_only: bool | None,
     ) -> list[dict[str, float]]:  # fmt: skip
-        module = self._known(model, fn)
-        self.attach(module, datamodule, **{kind: dataloaders})
+        module = self.attach(self._known(model, fn), datamodule, **{kind: dataloaders})
         paths = self.find_checkpoint(ckpt_path, fn, model is not None)
         answer: list[dict[str, float]] = call(self, fn, module, paths, weights_only, verbose=verbose)
         return answer
@@ -293,8 +294,7 @@ class Trainer(Attached):
         Returns:
             A list of predictions per batch; with several loaders, a list of such lists.
         """
-        module = self._known(model, TrainerFn.PREDICTING)
-        self.attach(module, datamodule, predict=dataloaders)
+        module = self.attach(self._known(model, TrainerFn.PREDICTING), datamodule, predict=dataloaders)
         paths = self.find_checkpoint(ckpt_path, TrainerFn.PREDICTING, model is not None)
         answer: list[Any] | None = call(
             self, TrainerFn.PREDICTING, module, paths, weights_only, return_predictions=return_predictions
@@ -308,13 +308,14 @@ class Trainer(Attached):
             raise TypeError(f"Trainer.{fn}() has no module yet: pass one, or call fit first.")
         return self.module
 
-    def attach(self, module: Any, datamodule: LightningDataModule | None, **sources: Any) -> None:
-        """Keep the module and where its data come from.
+    def attach(self, module: Any, datamodule: LightningDataModule | None, **sources: Any) -> LightningModule:
+        """Keep the module and where its data come from. Returns the module, without torch.compile's wrapper.
 
         Raises:
             TypeError: not a LightningModule.
             MisconfigurationException: loaders and a data module at once.
         """
+        self.compiler = compiler_of(module)
         module = getattr(module, "_orig_mod", module)  # made by torch.compile
         if not isinstance(module, LightningModule):
             raise TypeError(
@@ -330,6 +331,7 @@ class Trainer(Attached):
         if datamodule is not None:
             datamodule.trainer = self
         self.sources = {kind: source for kind, source in sources.items() if source is not None}
+        return module
 
     @contextmanager
     def init_module(self, empty_init: bool | None = None) -> Iterator[None]:
@@ -359,6 +361,8 @@ class Trainer(Attached):
         """
         self.strategy.save_checkpoint(checkpoint.dump(self, bool(weights_only)), filepath, storage_options)
         self.strategy.barrier("save_checkpoint")
+        if self.is_running and self.state.fn is TrainerFn.FITTING and not weights_only:
+            restarts.note_checkpoint(filepath)
 
 
 # Arguments that become attributes as they are.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,37 @@ def test_what_is_no_script_is_refused_in_one_line(tmp_path: Path) -> None:
         (["--num-nodes", "2", "--devices", "1"], "2 nodes need a meeting point"),
         (["--num-nodes", "2", "--node-rank", "2", "--rdzv-endpoint", "a:1"], "node rank 2 lies outside 0..1"),
         (["--max-epochs", "many"], "'many' is not a valid integer"),
+        (["--nnodes", "1:4"], "'1:4': give a number of machines, which stays the same while they train"),
+        (["--precision", "17"], "Trainer(precision='17'): known precisions are 64-true"),
+        (
+            ["--strategy", "magic"],
+            "Trainer(strategy='magic'): known strategies are 'auto', single_device, ddp",
+        ),
+        (["--strategy", "xla", "--accelerator", "cpu"], "strategy='xla') does not go with accelerator='cpu'"),
+        (
+            ["--strategy", "single_device", "--num-processes", "2"],
+            "one device is all it takes; pass devices=1 or",
+        ),
     ],
 )
 def test_wrong_flags_are_refused_in_one_line(script: Path, flags: list[str], said: str) -> None:
     assert said in refused(script, *flags)
+
+
+def test_a_tpu_needs_a_package(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing, or made for another torch: said at once, with what to install."""
+    if find_spec("torch_xla") is None:
+        assert refused(script, "--tpu-cores", "8").endswith("pip install 'litify[tpu]'")
+    broken = script.parent / "elsewhere"
+    (broken / "torch_xla").mkdir(parents=True)
+    (broken / "torch_xla" / "__init__.py").write_text("raise ImportError('undefined symbol: _ZN5torch')\n")
+    metadata = broken / "torch_xla-2.5.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torch_xla\nVersion: 2.5.0\n")
+    path = os.pathsep.join(filter(None, [str(broken), os.environ.get("PYTHONPATH")]))
+    said = refused(script, "--tpu-cores", "8", PYTHONPATH=path, PJRT_DEVICE="CPU")
+    assert said.startswith("torch_xla 2.5.0 does not load with torch "), said
+    assert "install the two in the same version (undefined symbol" in said
 
 
 def test_more_gpus_than_there_are_is_refused_with_their_number(script: Path) -> None:
@@ -159,6 +187,8 @@ def test_dry_run_shows_processes_and_starts_nothing(script: Path) -> None:
         "flag       accelerator='cpu'\n"
         "flag       devices=2\n"
         "flag       max_epochs=3\n"
+        "strategy   ddp\n"
+        "precision  as the script's Trainer says (default 32-true)\n"
         "processes  2 on 1 node(s)\n"
         "  rank 0  local rank 0  cpu\n"
         "  rank 1  local rank 1  cpu\n"
@@ -169,6 +199,14 @@ def test_dry_run_of_a_node_shows_its_ranks(script: Path) -> None:
     nodes = ["--nnodes", "2", "--node_rank", "1", "--rdzv-endpoint", "host:29400"]
     result = litify_run(script, "--nproc-per-node", "2", "--accelerator", "cpu", *nodes, "--dry-run")
     assert "processes  4 on 2 node(s)\n  rank 2  local rank 0  cpu\n  rank 3" in result.stdout
+
+
+def test_flags_under_an_outside_launcher_reach_the_trainer(script: Path) -> None:
+    """`torchrun -m litify run train.py --max-epochs 3`."""
+    script.write_text(HEAD + "if __name__ == '__main__':\n    print(Trainer(logger=False).max_epochs)\n")
+    worker = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+    result = litify_run(script, "--max-epochs", "3", **worker)
+    assert (result.returncode, result.stdout) == (0, "3\n"), result.stderr
 
 
 def test_help_imports_nothing_heavy() -> None:

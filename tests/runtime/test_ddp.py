@@ -11,6 +11,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+from litify import Trainer
+from litify.errors import MisconfigurationException
+from litify.strategies import DDPStrategy
 
 pytestmark = pytest.mark.slow
 
@@ -170,6 +175,15 @@ print([name for task in os.listdir("/proc/self/task") if "gloo" in (name := open
     ]
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=200)
     assert result.stdout.splitlines()[-1:] == ["[]"], result.stderr
+
+
+def test_how_gradients_are_sent_is_checked_before_anything_starts() -> None:
+    with pytest.raises(
+        MisconfigurationException, match="bfloat16 gradients between CUDA GPUs only, not on cpu"
+    ):
+        Trainer(accelerator="cpu", strategy=DDPStrategy(ddp_comm_hook=default_hooks.bf16_compress_hook))
+    with pytest.raises(MisconfigurationException, match="pass ddp_comm_hook too"):
+        DDPStrategy(ddp_comm_wrapper=default_hooks.fp16_compress_wrapper)
 
 
 def test_the_converted_digits_script_trains_in_two_processes(tmp_path: Path) -> None:

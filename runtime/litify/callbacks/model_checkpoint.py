@@ -192,7 +192,11 @@ class ModelCheckpoint(Checkpoint):
     def on_exception(
         self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException
     ) -> None:
-        if self.save_on_exception and not self._skips(trainer):
+        if self.save_on_exception and not trainer.strategy.saves_by_itself:
+            say(
+                "litify: no checkpoint of the failed training: each process has a part of it, and they no longer answer"
+            )
+        elif self.save_on_exception and not self._skips(trainer):
             path = self.format_checkpoint_name(self._metrics(trainer))
             self._write(trainer, path)
             self._save_copy(trainer, self._metrics(trainer))

@@ -13,8 +13,9 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from litify import discover, flags, launch
-from litify.errors import LitifyError, MisconfigurationException
+from litify import discover, flags, launch, plan, slurm
+from litify.errors import LitifyError
+from litify.rank_zero import rank
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -29,6 +30,21 @@ def number_or_fraction(text: str) -> int | float:
 
 number_or_fraction.__name__ = "N|FRACTION"
 
+
+class Nodes(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A number of machines; torchrun's MIN:MAX only where the two are the same."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        least, _, most = str(value).partition(":")
+        if not least.isdigit() or int(least) < 1 or most not in ("", least):
+            self.fail(
+                f"{value!r}: give a number of machines, which stays the same while they train.", param, ctx
+            )
+        return int(least)
+
+
 # Passed on to Trainer(...), or Trainer.fit(...), as they are.
 TRAINER_OPTIONS: dict[str, tuple[Any, str]] = {
     "--precision": (str, "64, 32, 16, bf16, 16-mixed, bf16-mixed, bf16-true ..."),
@@ -42,15 +58,6 @@ TRAINER_OPTIONS: dict[str, tuple[Any, str]] = {
     "--log-every-n-steps": (click.IntRange(min=0), "How often metrics of a step are written."),
     "--default-root-dir": (click.Path(), "Where logs and checkpoints go."),
     "--ckpt-path": (str, "Go on from this checkpoint ('last': from the newest)."),
-}
-
-DEVICE_FLAGS = ("gpus", "devices", "tpu_cores", "num_processes", "accelerator")
-# accelerator -> those it may stand for, and what a person calls them
-HARDWARE = {
-    "gpu": (("cuda", "mps"), "GPU(s) that torch can use"),
-    "cuda": (("cuda",), "CUDA GPU(s) that torch can use"),
-    "mps": (("mps",), "Apple GPU(s) that torch can use"),
-    "tpu": (("tpu",), "TPU core(s) that torch_xla can use; take all of them, or 1"),
 }
 
 
@@ -81,7 +88,7 @@ def trainer_options(command: Command) -> Command:
 @click.option(
     "--num-nodes",
     "--nnodes",
-    type=click.IntRange(min=1),
+    type=Nodes(),
     envvar="PET_NNODES",
     help="Machines that train together.",
 )
@@ -104,6 +111,7 @@ def trainer_options(command: Command) -> Command:
     help="Starts after a failed worker.",
 )
 @trainer_options
+@click.option("--compile", is_flag=True, help="torch.compile the networks that the module holds.")
 @click.option("--fast-dev-run", is_flag=True, help="One batch of everything, to see that it runs.")
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Seed Python, NumPy and torch before the script starts."
@@ -137,24 +145,30 @@ def prepare(
     script: discover.Script, arguments: Sequence[str], given: dict[str, Any], options: Mapping[str, Any]
 ) -> None:
     """Set the environment for the Trainer; in the process that the user started, plan, show or start workers."""
-    if launch.world() is not None:
+    if slurm.is_task() and slurm.tasks() > 1 and "num_nodes" not in given:
+        given["num_nodes"] = slurm.nodes()
+    flags.hand_over(given)
+    if launch.world() is not None and not options["dry_run"]:
         launch.enter_worker()
         return
+    chosen = plan.make(given, options)
+    by_srun = slurm.is_task() and slurm.tasks() > 1 and (slurm.tasks_per_node() > 1 or chosen.devices is None)
     cluster = launch.Cluster(
-        options["num_nodes"] or 1,
+        given.get("num_nodes", 1),
         options["node_rank"],
         options["rdzv_endpoint"] or "",
         options["max_restarts"] or 0,
-    )
-    cluster.check()
-    flags.hand_over(given)
+    ).with_slurm()
+    if not by_srun:
+        cluster.check()
     cluster.to_environment()
-    chosen = chosen_devices(options, given)
     if options["dry_run"]:
-        show_plan(script, arguments, given, cluster, chosen)
+        if rank() == 0:
+            click.echo("\n".join(plan.describe(script, arguments, given, cluster, chosen)))
         sys.exit(0)
-    if chosen is not None and given.get("accelerator") != "tpu" and len(chosen) * cluster.num_nodes > 1:
-        sys.exit(launch.launch(len(chosen), cluster))
+    processes = len(chosen.devices or ())
+    if chosen.starts_processes and processes * cluster.num_nodes > 1 and not by_srun:
+        sys.exit(launch.launch(processes, cluster))
 
 
 # -- flags --------------------------------------------------------------------------------------------------------------
@@ -170,10 +184,12 @@ def trainer_flags(options: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: options[name] for name in names if options[name] is not None}
     if options["fast_dev_run"]:
         given["fast_dev_run"] = True
+    if options["compile"]:
+        given["compile"] = True
     if options["num_nodes"] is not None:
         given["num_nodes"] = options["num_nodes"]
     checkpoint = given.get("ckpt_path")
-    if checkpoint not in (None, "last", "best", "hpc") and not Path(checkpoint).is_file():
+    if checkpoint not in (None, "last", "best", "hpc") and not Path(checkpoint).exists():
         raise click.UsageError(f"--ckpt-path {checkpoint}: no such file")
     return {**device_flags(options), **given}
 
@@ -244,65 +260,6 @@ def check_reach(script: discover.Script, given: Mapping[str, Any]) -> None:
 def check_torch() -> None:
     if find_spec("torch") is None:
         raise discover.ScriptError("training needs the run extra: pip install 'litify[run]'")
-
-
-def chosen_devices(options: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any] | None:
-    """The devices of this node that the flags choose, checked to be there; None when they leave it to the script.
-
-    Raises:
-        LitifyError: no such hardware here, fewer devices than asked for (it says how many there are), torch_xla missing.
-    """
-    name = given.get("accelerator", "auto")
-    chooses = "devices" in given or "num_nodes" in given
-    if not chooses and name == "auto":
-        return None
-    from litify import accelerators  # imports torch
-    from litify.accelerators.xla import torch_xla
-
-    if name == "tpu":
-        torch_xla()
-    try:
-        accelerator = accelerators.make(name)
-        return accelerator.select(given.get("devices", "auto")) if chooses else None
-    except MisconfigurationException as error:
-        if name not in HARDWARE:
-            raise
-        kinds, words = HARDWARE[name]
-        count = sum(accelerators.load(kind).device_count() for kind in kinds)
-        asked = " ".join(
-            f"--{flag.replace('_', '-')} {options[flag]}"
-            for flag in DEVICE_FLAGS
-            if options[flag] is not None
-        )
-        raise discover.ScriptError(f"{asked}: this machine has {count} {words}") from error
-
-
-def show_plan(
-    script: discover.Script,
-    arguments: Sequence[str],
-    given: Mapping[str, Any],
-    cluster: launch.Cluster,
-    devices: Sequence[Any] | None,
-) -> None:
-    """Print what would run where, one line a process."""
-    how = "as a script" if script.trains_when_run else "by its classes"
-    click.echo(f"file       {script.path}, {how}")
-    if arguments:
-        click.echo(f"arguments  {' '.join(arguments)}")
-    for name, value in given.items():
-        click.echo(f"flag       {name}={value!r}")
-    if devices is None:
-        click.echo("processes  as the script's Trainer says")
-        return
-    if given.get("accelerator") == "tpu":
-        click.echo(f"processes  1, over {len(devices)} cores (SPMD)")
-        return
-    click.echo(f"processes  {len(devices) * cluster.num_nodes} on {cluster.num_nodes} node(s)")
-    if cluster.num_nodes > 1 and cluster.node_rank is None:
-        click.echo(f"meet at    {cluster.rdzv_endpoint}; ranks are given there, {len(devices)} to each node")
-    first = (cluster.node_rank or 0) * len(devices)
-    for index, device in enumerate(devices):
-        click.echo(f"  rank {first + index}  local rank {index}  {device}")
 
 
 # -- running ----------------------------------------------------------------------------------------------------------------

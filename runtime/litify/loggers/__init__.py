@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from litify import slurm
 from litify.loggers.base import Logger
 from litify.loggers.csv_logs import CSVLogger
 from litify.loggers.dummy import DummyLogger
@@ -29,8 +31,13 @@ __all__ = [
 
 
 def default_logger(root: str | Path) -> Any:
-    """What `Trainer(logger=True)` means: TensorBoard, or CSV where tensorboard is not installed."""
-    return TensorBoardLogger(root) if find_spec("tensorboard") else CSVLogger(root)
+    """What `Trainer(logger=True)` means: TensorBoard, or CSV where tensorboard is not installed.
+
+    In a job of SLURM the run has the job's number: the job writes on where it wrote before it was requeued.
+    """
+    kind = TensorBoardLogger if find_spec("tensorboard") else CSVLogger
+    job = os.environ["SLURM_JOB_ID"] if slurm.job() is not None else ""
+    return kind(root, version=int(job) if job.isdigit() else None)
 
 
 def __getattr__(name: str) -> Any:

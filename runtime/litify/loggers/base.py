@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from litify import restarts
 from litify.hparams import flatten
 from litify.hparams_files import save_hparams_to_yaml
 
@@ -127,7 +128,9 @@ class RunFolder(Logger):
     @property
     def version(self) -> int | str:
         if self._version is None:
-            self._version = self._next_version()
+            self._version = restarts.as_before(
+                f"version in {os.path.abspath(self.root_dir)}", self._next_version
+            )
         return self._version
 
     @property

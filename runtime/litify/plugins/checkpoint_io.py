@@ -1,4 +1,7 @@
-"""How checkpoints become files: one dictionary <-> one file, written whole or not at all."""
+"""How checkpoints become files: one dictionary <-> one file, written whole or not at all.
+
+A folder of shards, as FSDP writes it, is read here too; `sharded_checkpoint.py` knows what is in it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import pickle
 import re
 import shutil
 import time
+import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
 from datetime import timedelta
@@ -72,10 +76,7 @@ class TorchCheckpointIO(CheckpointIO):
         return load(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path)
-        else:
-            Path(path).unlink(missing_ok=True)
+        remove(Path(path))
 
 
 def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
@@ -86,34 +87,68 @@ def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = beside(path)
     try:
         with open(temporary, "wb") as file:
             torch.save(dict(checkpoint), file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        cause = _os_error(error)
+        cause = os_error(error)
         if cause is None:
             raise
-        raise OSError(
-            cause.errno,
-            f"{path}: cannot be written ({cause.strerror}); checkpoints written before are as they were",
-        ) from None
+        raise not_written(path, cause) from None
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if hasattr(os, "O_DIRECTORY"):  # make the rename last, too
+
+
+def beside(path: Path) -> Path:
+    """A name in the same folder to write to first; `remove_leftovers` knows it."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a finished file or folder to `path`, in place of what is there, and make that last through a power cut."""
+    old = None
+    if (path.is_dir() and not path.is_symlink()) or (temporary.is_dir() and path.exists()):
+        # Only a file can be replaced by a file in one go. Killed between the two renames, both are there under hidden names.
+        old = path.with_name(f".{path.name}.old.{os.getpid()}.tmp")
+        os.replace(path, old)
+    os.replace(temporary, path)
+    if hasattr(os, "O_DIRECTORY"):
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    if old is not None:
+        remove(old)
 
 
-def _os_error(error: BaseException | None) -> OSError | None:
+def remove(path: Path) -> None:
+    """Delete a file, a link, or a folder; the folder under another name, as one half deleted must not look like a checkpoint."""
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    if not path.name.endswith(".tmp"):
+        gone = beside(path)
+        os.replace(path, gone)
+        path = gone
+    shutil.rmtree(path)
+
+
+def not_written(path: Path, cause: OSError) -> OSError:
+    """What is said where a checkpoint could not be written."""
+    return OSError(
+        cause.errno,
+        f"{path}: cannot be written ({cause.strerror}); checkpoints written before are as they were",
+    )
+
+
+def os_error(error: BaseException | None) -> OSError | None:
     """What made a write fail; torch's writer hides it behind a RuntimeError of its own."""
     while error is not None and not isinstance(error, OSError):
         error = error.__context__
@@ -124,16 +159,20 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what writers left that were killed while they wrote, an hour ago or more."""
     for path in folder.glob(".*.tmp"):
         if re.fullmatch(r"\..+\.\d+\.tmp", path.name) and time.time() - path.stat().st_mtime > 3600:
-            path.unlink(missing_ok=True)
+            remove(path)
 
 
 def load(
-    path: str | Path | IO[bytes], map_location: Any = None, weights_only: bool | None = None
+    path: str | Path | IO[bytes],
+    map_location: Any = None,
+    weights_only: bool | None = None,
+    mmap: bool = False,
 ) -> dict[str, Any]:
-    """Read a checkpoint, to the CPU unless `map_location` says otherwise.
+    """Read a checkpoint, a file or a folder of shards, to the CPU unless `map_location` says otherwise.
 
     Args:
         weights_only: None and True refuse files that hold objects other than tensors and plain data, as those run code.
+        mmap: leave tensors in the file until they are read, so that the processes of a machine share them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -147,11 +186,18 @@ def load(
         )
     if isinstance(path, (str, Path)) and not Path(path).exists():
         raise FileNotFoundError(f"There is no checkpoint {path}; look for its name, or leave ckpt_path out.")
+    if isinstance(path, (str, Path)) and Path(path).is_dir():
+        from litify.plugins import (
+            sharded_checkpoint,
+        )  # imports torch.distributed.checkpoint: a second, rarely needed
+
+        return sharded_checkpoint.read(Path(path), map_location, weights_only)
     try:
         found = torch.load(
             path,
             map_location="cpu" if map_location is None else map_location,
             weights_only=weights_only is not False,
+            mmap=mmap and isinstance(path, (str, Path)) and zipfile.is_zipfile(path),
         )
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower():  # torch names the class as an unsupported global
@@ -184,7 +230,5 @@ def _first_line(error: BaseException) -> str:
 
 
 def _class_in(error: BaseException) -> str:
-    for word in str(error).replace("`", " ").split():
-        if word.count(".") and word[0].isalpha() and not word.startswith(("torch.serialization", "https")):
-            return word.rstrip(".,")
-    return "classes of its own"
+    found = re.search(r"GLOBAL (\S+)", str(error), re.IGNORECASE)
+    return found.group(1) if found else "classes of its own"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
+import signal
 import socket
 
+from litify import slurm
 from litify.launch import world
 
 
@@ -112,43 +113,51 @@ class TorchElasticEnvironment(ClusterEnvironment):
 
 
 class SLURMEnvironment(ClusterEnvironment):
-    """Processes started by SLURM's srun, one task per device."""
+    """Processes started by SLURM's srun: one task per device; or one per node, which then starts a process per device itself.
+
+    Args:
+        auto_requeue: save a checkpoint and have the job started anew when the time limit comes near (`litify/requeue.py`).
+        requeue_signal: by which SLURM tells so (`#SBATCH --signal=SIGUSR1@90`); default SIGUSR1.
+    """
+
+    def __init__(self, auto_requeue: bool = True, requeue_signal: signal.Signals | None = None) -> None:
+        super().__init__()
+        self.auto_requeue = auto_requeue
+        self.requeue_signal = requeue_signal or getattr(signal, "SIGUSR1", None)
 
     @staticmethod
     def detect() -> bool:
         """Whether this is a task of a batch job; in an interactive one (`srun --pty bash`) the Trainer starts processes itself."""
-        return "SLURM_NTASKS" in os.environ and os.environ.get("SLURM_JOB_NAME") not in (
-            "bash",
-            "interactive",
-        )
+        return slurm.is_task()
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return slurm.tasks_per_node() > 1 or self._processes_per_node == 1
 
     @property
     def main_address(self) -> str:
-        """The first node of SLURM_NODELIST: "tux[5-7,9]" begins with tux5."""
-        nodes = os.environ.get("SLURM_NODELIST", "127.0.0.1")
-        return os.environ.get(
-            "MASTER_ADDR", re.sub(r"\[(\d+)[^\]]*\]", r"\1", nodes).partition(",")[0].split()[0]
-        )
+        """The first node of the job."""
+        return os.environ.get("MASTER_ADDR", slurm.first_node())
 
     @property
     def main_port(self) -> int:
-        """From the job's number, so that all tasks find the same, and two jobs on a node rarely do."""
-        return int(os.environ.get("MASTER_PORT", 15000 + int(os.environ.get("SLURM_JOB_ID", "0")[-4:])))
+        return int(os.environ.get("MASTER_PORT", slurm.port()))
 
     def connect(self, processes_per_node: int, num_nodes: int) -> None:
-        """SLURM knows better."""
+        """SLURM knows better how many there are in all."""
+        self._processes_per_node = processes_per_node
 
     def world_size(self) -> int:
-        return int(os.environ["SLURM_NTASKS"])
+        return slurm.tasks()
 
     def global_rank(self) -> int:
-        return int(os.environ.get("SLURM_PROCID", "0"))
+        return slurm.rank()
 
     def local_rank(self) -> int:
-        return int(os.environ.get("SLURM_LOCALID", "0"))
+        return slurm.local_rank()
 
     def node_rank(self) -> int:
-        return int(os.environ.get("SLURM_NODEID", "0"))
+        return slurm.node_rank()
 
     def validate_settings(self, num_devices: int, num_nodes: int) -> None:
         """Refuse other numbers of devices and nodes than SLURM started tasks for.
@@ -156,15 +165,23 @@ class SLURMEnvironment(ClusterEnvironment):
         Raises:
             ValueError: which #SBATCH option and which Trainer argument differ.
         """
-        for option, variable, argument, asked in (
-            ("ntasks-per-node", "SLURM_NTASKS_PER_NODE", "devices", num_devices),
-            ("nodes", "SLURM_NNODES", "num_nodes", num_nodes),
+        for option, there, argument, asked in (
+            ("ntasks-per-node", slurm.tasks_per_node(), "devices", num_devices),
+            ("nodes", slurm.nodes() if "SLURM_NNODES" in os.environ else num_nodes, "num_nodes", num_nodes),
         ):
-            there = os.environ.get(variable, "")
-            if there.isdigit() and int(there) != asked:
+            if there != asked and not (argument == "devices" and there == 1):
                 raise ValueError(
-                    f"Trainer({argument}={asked}), but SLURM has --{option}={there}: make the two equal (one task per device)."
+                    f"Trainer({argument}={asked}), but SLURM has --{option}={there}: make the two equal (one task per device), or start "
+                    "one task per node."
                 )
+
+
+def started() -> tuple[int, int] | None:
+    """How many processes a launcher from outside has started, on this node and in all; None where there is none."""
+    place = world()
+    if place is not None:
+        return place.local_size, place.size
+    return (slurm.tasks_per_node(), slurm.tasks()) if slurm.is_task() else None
 
 
 def detect() -> ClusterEnvironment:

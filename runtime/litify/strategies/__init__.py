@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from litify.strategies.base import Strategy
 
 _DDP = "litify.strategies.ddp:DDPStrategy"
+_FSDP = "litify.strategies.fsdp:FSDPStrategy"
 # "ddp" starts the script once per device; the others make the processes from this one, and return to it.
 _STARTS = {"ddp": "popen", "ddp_spawn": "spawn", "ddp_fork": "fork", "ddp_notebook": "fork"}
 
@@ -24,11 +25,13 @@ STRATEGIES: dict[str, tuple[Any, dict[str, Any]]] = {
         )
         for name, method in _STARTS.items() for find in (True, False)
     },
+    **{name: (_FSDP, {}) for name in ("fsdp", "fsdp2")},
+    "fsdp_cpu_offload": (_FSDP, {"cpu_offload": True}),
     "xla": ("litify.strategies.xla:XLAStrategy", {}),
 }  # fmt: skip
 
-_CLASSES = {"DDPStrategy": _DDP, "SingleDeviceStrategy": STRATEGIES["single_device"][0], "XLAStrategy": STRATEGIES["xla"][0],
-            "Strategy": "litify.strategies.base:Strategy"}  # fmt: skip
+_CLASSES = {"DDPStrategy": _DDP, "FSDPStrategy": _FSDP, "SingleDeviceStrategy": STRATEGIES["single_device"][0], "XLAStrategy": STRATEGIES["xla"][0],
+            "Strategy": "litify.strategies.base:Strategy", "ParallelStrategy": "litify.strategies.parallel:ParallelStrategy"}  # fmt: skip
 __all__ = ["StrategyRegistry", *sorted(_CLASSES)]
 
 

@@ -16,7 +16,7 @@ The order in which a strategy is called by one fit (validate, test and predict l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,6 +56,8 @@ class Strategy:
     cluster_environment: ClusterEnvironment
     alone: bool = False
     """Whether this process works on an evaluation batch for which others have no counterpart: they would not answer."""
+    infers: ClassVar[bool] = True
+    """Whether evaluation may run in torch.inference_mode; False where tensors made there are used in training again."""
     start_method: str = "popen"
     """How processes start: this command once more ("popen"), or from this process ("fork", "spawn", "forkserver")."""
 
@@ -152,6 +154,14 @@ class Strategy:
         """
         return loader
 
+    def in_company(self, batches: Iterator[Any], limits: list[float]) -> Iterator[Any]:
+        """The batches of an evaluation, as (batch, index, index of the loader), in step with the other processes.
+
+        Args:
+            limits: how many batches of each loader this process has.
+        """
+        return batches
+
     def set_epoch(self, loader: Any, epoch: int) -> None:
         """Tell samplers the epoch, so that each shuffles anew, the same way in all processes."""
         for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
@@ -172,6 +182,11 @@ class Strategy:
         """Gradients of an already scaled loss, by way of `LightningModule.backward`, which users may override."""
         assert self.module is not None
         self.module.backward(loss, *args, **kwargs)
+
+    @property
+    def adds_to_backward(self) -> bool:
+        """Whether `backward` does more than the module's own. Read once; False saves calls in every batch."""
+        return type(self).backward is not Strategy.backward
 
     def optimizer_step(
         self, optimizer: Optimizer, closure: Closure, before_step: Closure | None = None
@@ -206,6 +221,10 @@ class Strategy:
         """Rank `src`'s picklable value, on every rank."""
         return value
 
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's picklable value, in their order, on every rank."""
+        return [value]
+
     def barrier(self, name: str | None = None) -> None:
         """Wait until every rank is here."""
 
@@ -219,6 +238,11 @@ class Strategy:
         return self.module
 
     # -- checkpoints ----------------------------------------------------------------------------------------------------
+
+    @property
+    def saves_by_itself(self) -> bool:
+        """Whether a process can save what it has without the others: after a failure they no longer answer."""
+        return True
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None
@@ -261,6 +285,10 @@ class Strategy:
         optimizer.load_state_dict(dict(state))
 
     # -- the end ----------------------------------------------------------------------------------------------------------
+
+    def place(self, value: Tensor, parameter: Tensor) -> Tensor:
+        """A tensor of a checkpoint, of the parameter's shape, where and how the parameter is."""
+        return value.to(parameter.device)
 
     def teardown(self) -> None:
         """Undo `setup_module`: unwrap, weights back to the CPU, caches freed. The process group may stay for the next call."""

@@ -20,6 +20,7 @@ from torch.utils.data import (
 )
 
 from litify.errors import MisconfigurationException
+from litify.seed import seed_worker
 
 
 class ShardedSampler(Sampler[Any]):
@@ -82,6 +83,7 @@ def shard(loader: Any, rank: int, world_size: int, training: bool, shuffle: bool
             "Trainer(use_distributed_sampler=False), which evaluates all of it in each"
         )
     seed = int(os.environ.get("PL_GLOBAL_SEED", "0"))
+    loader = seed_workers(loader)
     if whole is batches:
         return _with(loader, batch_sampler=ShardedSampler(batches, rank, world_size, training, seed))
     inner = loader.sampler
@@ -93,6 +95,13 @@ def shard(loader: Any, rank: int, world_size: int, training: bool, shuffle: bool
     else:
         sampler = ShardedSampler(inner, rank, world_size, training, seed)
     return with_sampler(loader, sampler)
+
+
+def seed_workers(loader: Any) -> Any:
+    """The loader with worker processes that draw other random numbers on each rank; one that sees to it itself stays as it is."""
+    if isinstance(loader, DataLoader) and loader.num_workers > 0 and loader.worker_init_fn is None:
+        return _with(loader, worker_init_fn=seed_worker)
+    return loader
 
 
 def with_sampler(loader: DataLoader[Any], sampler: Sampler[Any]) -> DataLoader[Any]:
@@ -121,12 +130,12 @@ def _is_plain(sampler: Any) -> bool:
     return type(sampler) is SequentialSampler
 
 
-def _with(loader: DataLoader[Any], **samplers: Any) -> DataLoader[Any]:
-    """A copy of the loader with other samplers.
+def _with(loader: DataLoader[Any], **changes: Any) -> DataLoader[Any]:
+    """A copy of the loader with other samplers, or another start of its workers.
 
     Copied, not built anew from its arguments, as a subclass may take others and hold more than a DataLoader does. A
     DataLoader refuses assignment to its samplers, so they go straight into the copy's dictionary.
     """
     other = copy.copy(loader)
-    vars(other).update(samplers, _iterator=None)
+    vars(other).update(changes, _iterator=None)
     return other
