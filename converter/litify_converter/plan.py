@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import itertools
 import re
 
@@ -23,11 +24,11 @@ from litify_converter.ir import (
     Variable,
 )
 from litify_converter.read import Script
-from litify_converter.refusals import ControlFlow, LoopShape
+from litify_converter.refusals import ControlFlow, LoopShape, StepElsewhere
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Variables, edited
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, parameters, read, walk_scope
+from litify_linter.reading.scopes import Function, parameters, read, surely_bound, walk_scope
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -41,6 +42,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.optimizers, plan.schedulers = _made(script, nest, Role.OPTIMIZER), _made(
         script, nest, Role.SCHEDULER
     )
+    _refuse_missing(plan.optimizers)
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
     fresh = _check_source(script, nest, [*start, *step, *end], [*step, *end])
     hooks = {
@@ -158,6 +160,43 @@ def _made(script: Script, nest: Nest, role: Role) -> list[Variable]:
     if nest.of_several:  # those of this loop
         found = [variable for variable in found if variable.name in nest.mentioned]
     return list(dict.fromkeys(found))
+
+
+def _refuse_missing(optimizers: list[Variable]) -> None:
+    """Of several optimizers each must be there in every run: `configure_optimizers` has no place for None."""
+    for variable in optimizers if len(optimizers) > 1 else []:
+        made = [
+            n
+            for n in walk_scope(variable.scope.body)
+            if isinstance(n, ast.Assign) and variable.name in {t.id for t in _names(n.targets)}
+        ]
+        missing = [n for n in made if any(_is_none(v) for v in _choices(n.value))]
+        if not missing:
+            continue
+        body = [_Without(missing).visit(copy.deepcopy(s)) for s in variable.scope.body]
+        if variable.name not in surely_bound(body):
+            refusal = StepElsewhere(f"the optimizer `{variable.name}` is None in some runs", missing[0])
+            refusal.advice = "make it in every run, over the parameters that there are"
+            raise refusal
+
+
+def _choices(value: ast.expr) -> list[ast.expr]:
+    """`a` and `b` of `a if condition else b`."""
+    return [*_choices(value.body), *_choices(value.orelse)] if isinstance(value, ast.IfExp) else [value]
+
+
+def _is_none(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is None
+
+
+class _Without(ast.NodeTransformer):
+    """Puts `pass` in the places of statements, found again by their lines."""
+
+    def __init__(self, gone: list[ast.Assign]) -> None:
+        self.places = {(s.lineno, s.col_offset) for s in gone}
+
+    def visit_Assign(self, node: ast.Assign) -> ast.stmt:
+        return ast.Pass() if (node.lineno, node.col_offset) in self.places else node
 
 
 def _names(targets: list[ast.expr]) -> list[ast.Name]:

@@ -300,6 +300,12 @@ REFUSED = {
         f"{SETUP}def train(data, target):{STEP.replace('        ', '    ')}\n"
         "for epoch in range(2):\n    for data, target in loader:\n        train(data, target)\ntrain(*next(iter(loader)))\n",
     ),
+    "an optimizer that may be missing": (
+        "LC205",
+        10,
+        f"{SETUP}second = torch.optim.SGD(net.parameters(), lr=0.1) if len(data) > 3 else None\n"
+        f"{LOOP}        if second is not None:\n            second.step()\n",
+    ),
     "else": ("LC203", 10, f"{SETUP}{LOOP}    if epoch > 1:\n        break\nelse:\n    print(1)\n"),
     "epochs from somewhere": ("LC203", 10, f"{SETUP}{LOOP.replace('range(3)', 'count()')}"),
     "decorated": (
