@@ -56,7 +56,8 @@ def test_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(compiled) == 1, "once"
 
 
-def test_the_plan_names_it(tmp_path: Path) -> None:
+def test_the_plan_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(flags.VARIABLE, "{}")  # run leaves its flags there, for the script
     script = tmp_path / "train.py"
     script.write_text("from litify import Trainer\nif __name__ == '__main__':\n    Trainer()\n")
     result = CliRunner().invoke(run, [str(script), "--compile", "--dry-run"])
