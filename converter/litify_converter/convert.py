@@ -26,6 +26,7 @@ class Conversion:
     script: Script
     nest: Nest
     plan: Plan
+    earlier: tuple[Plan, ...] = ()  # of a script with several loops, those of the loops before
 
     def plan_text(self) -> str:
         """The plan as short stable text."""
@@ -56,19 +57,20 @@ def convert_script(script: Script, target: str = "litify", style: str = "auto") 
     refuse_already_converted(script)
     plain = lower(script)
     notes = list(plain.notes)
-    several = False
+    earlier: list[Plan] = []
     while True:
         try:
             nest = find_nest(plain)
-            several = several or nest.further > 0
-            conversion = _convert_nest(plain, replace(nest, of_several=several), target, style)
+            nest = replace(nest, of_several=bool(earlier) or nest.further > 0)
+            conversion = _convert_nest(plain, nest, target, style)
         except Refusal as refusal:
             refusal.line = plain.original_line(refusal.line)
             raise
         notes += [replace(n, line=plain.original_line(n.line) or 0) for n in conversion.plan.notes]
         if not conversion.nest.further:
             conversion.plan.notes = notes
-            return conversion
+            return replace(conversion, earlier=tuple(earlier))
+        earlier.append(conversion.plan)
         plain = _with_one_loop_less(conversion)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from litify_converter.convert import Conversion
+    from litify_converter.ir import Plan
 
 WHAT = {
     "__init__": "model and hyperparameters",
@@ -21,18 +22,22 @@ WHAT = {
 
 def as_text(conversion: Conversion, out: Path) -> str:
     """The report for people."""
-    plan = conversion.plan
-    mode = "automatic" if plan.automatic else "manual"
-    lines = [f"{conversion.script.path} -> {out}", f"  {plan.class_name}: {mode} optimization"]
-    for name, hook in plan.hooks.items():
-        if name in WHAT and hook.items:
-            lines.append(f"    {name:<22} {WHAT[name]}")
-    if plan.data_name:
-        lines.append(f"  {plan.data_class}: data sets and loaders")
-    for note in sorted(plan.notes, key=lambda n: (n.kind == "look", n.line)):
+    lines = [f"{conversion.script.path} -> {out}"]
+    for plan in (*conversion.earlier, conversion.plan):
+        lines.append(f"  {plan.class_name}: {optimization(plan)} optimization")
+        for name, hook in plan.hooks.items():
+            if name in WHAT and hook.items:
+                lines.append(f"    {name:<22} {WHAT[name]}")
+        if plan.data_name:
+            lines.append(f"  {plan.data_class}: data sets and loaders")
+    for note in sorted(conversion.plan.notes, key=lambda n: (n.kind == "look", n.line)):
         mark = "needs a look" if note.kind == "look" else note.kind
         lines.append(f"  {conversion.script.path.name}:{note.line}: {mark}: {note.text}")
     return "\n".join(lines)
+
+
+def optimization(plan: Plan) -> str:
+    return "automatic" if plan.automatic else "manual"
 
 
 def effort(conversion: Conversion) -> str:
@@ -74,7 +79,8 @@ def as_json(conversion: Conversion, out: Path) -> str:
         "output": str(out),
         "module": plan.class_name,
         "data_module": plan.data_class or None,
-        "optimization": "automatic" if plan.automatic else "manual",
+        "optimization": optimization(plan),
+        "earlier_modules": [one.class_name for one in conversion.earlier],
         "hooks": [name for name, hook in plan.hooks.items() if hook.items],
         "idioms": plan.idioms,
         "effort": effort(conversion),

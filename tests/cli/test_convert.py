@@ -199,3 +199,19 @@ def test_refusals_as_sarif(folder: Path) -> None:
     assert result["ruleId"] == "LC203" and result["level"] == "error"
     place = result["locations"][0]["physicalLocation"]
     assert place == {"artifactLocation": {"uri": "bad.py"}, "region": {"startLine": 9}}
+
+
+def test_the_report_names_the_module_of_each_loop(folder: Path) -> None:
+    again = RAW[RAW.index("for epoch") :].replace("net(x)", "student(x)")
+    setup = "student = nn.Linear(3, 1)\noptimizer = optim.Adam(student.parameters())\n"
+    (folder / "two.py").write_text(RAW + setup + again)
+    done = litify("convert", "two.py", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "  LitNet: automatic optimization" in done.stdout
+    assert "  LitStudent: automatic optimization" in done.stdout
+
+
+def test_a_folder_with_a_broken_file_fails(folder: Path) -> None:
+    (folder / "broken.py").write_text("import torch\nfor (\n")
+    done = litify("convert", ".", "--check", cwd=folder)
+    assert done.returncode == 1 and "LC001:2" in done.stdout and "Traceback" not in done.stderr

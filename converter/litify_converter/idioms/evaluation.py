@@ -222,7 +222,7 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
     """From `model.eval()` over the loop to the last statement that only looks at its results."""
     item = items[at]
     assert isinstance(item, Moved)
-    first = _gather(script, plan, items, at)
+    first = _gather(plan, items, at, item.scope)
     last = next(
         (
             i
@@ -240,15 +240,15 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
     return _Evaluation(first, last, before, loop, item.scope, after, None)
 
 
-def _gather(script: Script, plan: Plan, items: list[Item], at: int) -> int:
+def _gather(plan: Plan, items: list[Item], at: int, scope: Scope) -> int:
     """Move `correct = 0` and the like, which may stand anywhere before, right before the evaluation. Returns its new start."""
     inside = read([s for i in items[at:] for s in code_of(i, plan)[1]])
     starts: list[Item] = []
     mentioned: set[str] = set()
     for item in reversed(items[:at]):
-        name = _starts_from_constant(item)
+        name = _starts_from_constant(item, scope)
         statements = code_of(item, plan)[1]
-        if name is not None and name in inside and name not in mentioned and item.scope is items[at].scope:  # type: ignore[union-attr]
+        if name is not None and name in inside and name not in mentioned:
             starts.insert(0, item)
         else:
             mentioned |= {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
@@ -256,10 +256,10 @@ def _gather(script: Script, plan: Plan, items: list[Item], at: int) -> int:
     return at - len(starts)
 
 
-def _starts_from_constant(item: Item) -> str | None:
-    """The name in `correct = 0`, `losses = []`."""
+def _starts_from_constant(item: Item, scope: Scope) -> str | None:
+    """The name in `correct = 0`, `losses = []` of this scope."""
     match item:
-        case Moved(statement=ast.Assign(targets=[ast.Name(id=name)], value=value)):
+        case Moved(statement=ast.Assign(targets=[ast.Name(id=name)], value=value)) if item.scope is scope:
             return name if ast.unparse(value) in ("[]", "{}") or isinstance(value, ast.Constant) else None
     return None
 

@@ -42,7 +42,7 @@ def convert_folder(
         write: stores a result and returns its path; None where nothing is to be written.
 
     Returns:
-        1 if a script that trains was refused, else 0.
+        1 if a script that trains was refused, or a file can't be read; else 0.
     """
     files = list(_scripts(folder))
     outcomes = []
@@ -59,7 +59,7 @@ def convert_folder(
         click.echo(as_sarif([(o.file, o.line, o.code or "LC001", o.message) for o in refused]))
     else:
         _print_table(outcomes, len(files))
-    return int(any(o.status == "refused" for o in outcomes))
+    return int(any(o.status != "converted" for o in outcomes))
 
 
 def _with_progress(files: list[Path]) -> Iterator[Path]:
@@ -79,7 +79,11 @@ def _scripts(folder: Path) -> Iterator[Path]:
     for found in discover([str(folder)], settings_lookup(Overrides())):
         if isinstance(found, Target) and found.path.endswith(".py"):
             path = Path(found.path)
-            if b"torch" in path.read_bytes():
+            try:
+                wanted = b"torch" in path.read_bytes()
+            except OSError:
+                wanted = True  # the table says why it can't be read
+            if wanted:
                 yield path
 
 
@@ -88,7 +92,7 @@ def _convert(
 ) -> Outcome | None:
     from litify_converter.convert import convert
     from litify_converter.refusals import AlreadyConverted, NothingToConvert, Refusal, UnreadableScript
-    from litify_converter.report import effort
+    from litify_converter.report import effort, optimization
 
     try:
         conversion = convert(file, target=target, style=style)
@@ -110,9 +114,13 @@ def _convert(
         )
     except click.UsageError as error:  # the output exists and is somebody's own
         return Outcome(str(file), "refused", code="LC002", message=error.message, effort="minutes")
-    mode = "automatic" if conversion.plan.automatic else "manual"
+    modes = {optimization(plan) for plan in (*conversion.earlier, conversion.plan)}
     return Outcome(
-        str(file), "converted", output=str(out) if out else None, optimization=mode, effort=effort(conversion)
+        str(file),
+        "converted",
+        output=str(out) if out else None,
+        optimization=" and ".join(sorted(modes)),
+        effort=effort(conversion),
     )
 
 
