@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,32 @@ def test_a_compiled_module_trains_compiled_and_keeps_its_names(tmp_path: Path) -
     assert graphs
     assert trainer.lightning_module is model
     assert_same_weights(plain, model)
-    assert pickle.loads(pickle.dumps(model)).state_dict().keys() == plain.state_dict().keys()
+    assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+PICKLED = """
+import pickle, sys, torch
+from tests.runtime.models import Validated, loader, quiet
+
+def main():
+    model = Validated(dropout=0.0)
+    graphs = []
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+    quiet(sys.argv[1]).fit(torch.compile(model, backend=backend), loader(), loader())
+    assert graphs
+    assert pickle.loads(pickle.dumps(model)).state_dict().keys() == model.state_dict().keys()
+
+main()
+"""
+
+
+def test_a_module_that_was_compiled_can_be_pickled(tmp_path: Path) -> None:
+    """In a process of its own, in which no other test has run before."""
+    command = [sys.executable, "-c", PICKLED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_flag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
