@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 from litify_converter.ir import Scope
 from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, free, walk_scope
+from litify_linter.reading.scopes import Function, free, walk, walk_scope
 
 # Functions that draw from a global random generator.
 RANDOM = (
@@ -23,6 +24,7 @@ RANDOM_METHODS = {
 }  # fmt: skip
 # What changes with an optimizer step, or changes it.
 TRAINED = (Role.MODEL, Role.OPTIMIZER, Role.SCHEDULER, Role.SCALER)
+_TRAINED: WeakKeyDictionary[ast.AST, frozenset[str]] = WeakKeyDictionary()  # scope -> `trained_names` there
 # Methods that give parts of a model rather than what it computes.
 PARTS = {
     "parameters", "named_parameters", "state_dict", "modules", "named_modules", "children", "named_children", "buffers",
@@ -118,7 +120,13 @@ def trained_names(script: Script, scope: Scope) -> set[str]:
 
     `w = net[0].weight` and `params = list(net.parameters())` count; what a model computes (`out = net(x)`) does not.
     """
-    names = {d for d in _dotted_names(script, scope) if _is_trained(d, script, scope)}
+    if scope not in _TRAINED:
+        _TRAINED[scope] = frozenset(_trained_names(script, scope))
+    return set(_TRAINED[scope])
+
+
+def _trained_names(script: Script, scope: Scope) -> set[str]:
+    names = {d for d in _dotted_names(scope) if _is_trained(d, script, scope)}
     while True:
         grown = {
             target.id
@@ -133,10 +141,8 @@ def trained_names(script: Script, scope: Scope) -> set[str]:
         names |= grown
 
 
-def _dotted_names(script: Script, scope: Scope) -> set[str]:
-    return {
-        d for node in ast.walk(scope) if isinstance(node, ast.Name | ast.Attribute) and (d := dotted(node))
-    }
+def _dotted_names(scope: Scope) -> set[str]:
+    return {d for node in walk(scope) if isinstance(node, ast.Name | ast.Attribute) and (d := dotted(node))}
 
 
 def _is_trained(name: str, script: Script, scope: Scope) -> bool:

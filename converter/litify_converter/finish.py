@@ -15,7 +15,7 @@ from black.files import find_project_root, parse_pyproject_toml
 from litify_converter.pieces import is_import
 from litify_converter.read import Script
 from litify_converter.refusals import SelfCheckFailed
-from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk_scope
+from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk, walk_scope
 
 
 def finish(text: str, script: Script) -> str:
@@ -57,7 +57,7 @@ def _imported(tree: ast.Module) -> set[str]:
 
 
 def _used(tree: ast.Module) -> set[str]:
-    return {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | _exported(tree)
+    return {n.id for n in walk(tree) if isinstance(n, ast.Name)} | _exported(tree)
 
 
 def _exported(tree: ast.Module) -> set[str]:

@@ -22,7 +22,7 @@ from litify_converter.refusals import SharedName
 from litify_converter.reserved import attribute_name
 from litify_converter.variables import Usage, Variables, item_statements, usage
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, exposed, free, parameters, read
+from litify_linter.reading.scopes import Function, bound, exposed, free, parameters, read, walk
 
 DEFINING = ("__init__", "configure_optimizers")  # hooks that run once, before training
 
@@ -166,7 +166,7 @@ class _HomeFinder:
 
     def _check_walrus(self, variable: Variable) -> None:
         """`:=` can bind a name only, not an attribute."""
-        for node in ast.walk(variable.scope):
+        for node in walk(variable.scope):
             if isinstance(node, ast.NamedExpr) and node.target.id == variable.name:
                 raise SharedName(
                     f"`{variable.name} :=` binds what is needed elsewhere; give it a line of its own", node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,11 +84,13 @@ def parse(text: str, path: Path = Path("train.py")) -> Script:
     except (ValueError, RecursionError, MemoryError) as error:
         raise UnreadableScript(f"cannot parse: {error}") from None
     try:
-        module = cst.parse_module(text).visit(_OneStatementPerLine())
+        module = cst.parse_module(text)
+        if not _one_statement_per_line(text, tree):
+            module = module.visit(_OneStatementPerLine())
     except (cst.ParserSyntaxError, RecursionError) as error:
         raise UnreadableScript(f"cannot parse: {str(error).splitlines()[0]}") from None
     imports = Imports(tree)
-    theirs = list(_cst_statements(module))
+    theirs = list(_cst_statements(module.body))
     ours = list(_ast_statements(tree.body))
     if len(theirs) != len(ours):
         raise UnreadableScript("cannot parse: the two parsers disagree about the statements")
@@ -108,6 +110,9 @@ def _syntax_message(text: str, error: SyntaxError) -> str:
 
 class _OneStatementPerLine(cst.CSTTransformer):
     """`a; b` becomes two lines and `if x: y` a block, so that each statement can be moved alone."""
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return not isinstance(node, cst.SimpleStatementLine | cst.SimpleStatementSuite | cst.BaseExpression)
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
@@ -157,17 +162,27 @@ def _ast_statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from _ast_statements(getattr(statement, "orelse", []))
 
 
-def _cst_statements(node: cst.CSTNode) -> Iterator[CstStatement]:
-    collector = _Collector()
-    node.visit(collector)
-    yield from collector.found
-
-
-class _Collector(cst.CSTVisitor):
-    def __init__(self) -> None:
-        self.found: list[CstStatement] = []
-
-    def on_visit(self, node: cst.CSTNode) -> bool:
+def _cst_statements(body: Iterable[cst.CSTNode]) -> Iterator[CstStatement]:
+    """The same statements in the same order as `_ast_statements` gives."""
+    for node in body:
         if isinstance(node, CstStatement):
-            self.found.append(node)
-        return not isinstance(node, cst.SimpleStatementLine)  # no statement inside an expression
+            yield node
+        if isinstance(node, cst.SimpleStatementLine):
+            continue  # no statement inside an expression
+        if isinstance(node, cst.Try | cst.TryStar):
+            inner: Iterable[cst.CSTNode | None] = [node.body, *node.handlers, node.orelse, node.finalbody]
+        elif isinstance(node, cst.Match):
+            inner = node.cases
+        elif isinstance(node, cst.BaseSuite):
+            inner = node.body
+        else:
+            inner = [getattr(node, "body", None), getattr(node, "orelse", None)]
+        yield from _cst_statements(one for one in inner if one is not None)
+
+
+def _one_statement_per_line(text: str, tree: ast.Module) -> bool:
+    """Whether every statement surely has its line for itself; False where only the exact parser can tell."""
+    if ";" in text:
+        return False
+    lines = text.split("\n")
+    return all(not lines[s.lineno - 1][: s.col_offset].strip() for s in _ast_statements(tree.body))

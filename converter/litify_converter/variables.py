@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from litify_converter.ir import Bind, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
-from litify_linter.reading.scopes import Function, bound, flow, function_locals, read
+from litify_linter.reading.scopes import Function, bound, flow, function_locals, read, remembered, walk
+
+
+@remembered
+def _shared(tree: ast.Module) -> frozenset[str]:
+    """Names that functions of a module declare global."""
+    return frozenset(n for node in walk(tree) if isinstance(node, ast.Global) for n in node.names)
 
 
 class Variables:
@@ -43,8 +49,7 @@ class Variables:
     def locals_of(self, scope: Scope) -> set[str]:
         if scope not in self._locals:
             if isinstance(scope, ast.Module):
-                shared = {n for node in ast.walk(scope) if isinstance(node, ast.Global) for n in node.names}
-                self._locals[scope] = (bound(scope.body) | shared) - self._static
+                self._locals[scope] = (bound(scope.body) | _shared(scope)) - self._static
             else:
                 self._locals[scope] = function_locals(scope)
         return self._locals[scope]

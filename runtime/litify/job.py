@@ -10,14 +10,15 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from torch.nn import Parameter
+import torch
+from torch.nn import Module, Parameter
 from torch.optim import LBFGS
 
 from litify import data
 from litify.errors import MisconfigurationException
 from litify.hooks import Hook, Hooks, HookTable, fetches, is_overridden, replaced, requires, run, takes
 from litify.metrics import Results
-from litify.optim import LightningOptimizer, LRSchedulerConfig
+from litify.optim import LightningOptimizer, LRSchedulerConfig, zero_function
 from litify.precision.base import Precision
 from litify.rank_zero import warn
 from litify.seed import rng_state
@@ -68,6 +69,10 @@ class EvalJob:
             self.transfer = data.Transfer.nothing()
         self.batch_start = hooks.all(f"on_{kind}_batch_start")
         self.batch_end = hooks.all(f"on_{kind}_batch_end")
+        if self.fetches:
+            self.batch_start, self.batch_end = data.of_fetched(self.batch_start), data.of_fetched(
+                self.batch_end
+            )
         self.sets_train_mode = kind != "predict" and replaced(f"on_{kind}_model_train", module)
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
@@ -84,8 +89,12 @@ class EvalJob:
         every = self.trainer.reload_dataloaders_every_n_epochs
         stale = every and self.state.fn == "fit" and self.state.epoch - self.loaded_in_epoch >= every
         if self.loaders is None or stale:
-            self.loaded_in_epoch = self.state.epoch
+            sanity = self.trainer.sanity_checking
             self.loaders = load(self.trainer, self.module, self.short, self.limit)
+            if not sanity or (self.state.epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0:
+                self.loaded_in_epoch = (
+                    self.state.epoch
+                )  # loaders of the sanity check serve an epoch that validates itself
             self._check_dataloader_idx()
         return self.loaders
 
@@ -172,6 +181,12 @@ class FitJob:
         self.batch_start: Hooks = hooks.of_callbacks("on_train_batch_start")
         self.own_batch_start: Hook | None = hooks.of_module("on_train_batch_start")
         self.batch_end: Hooks = hooks.all("on_train_batch_end")
+        if self.fetches:
+            self.batch_start, self.batch_end = data.of_fetched(self.batch_start), data.of_fetched(
+                self.batch_end
+            )
+            if self.own_batch_start is not None:
+                (self.own_batch_start,) = data.of_fetched((self.own_batch_start,))
         self.before_zero_grad: Hooks = hooks.all("on_before_zero_grad")
         self.own_zero_grad: Hook | None = hooks.of_module("optimizer_zero_grad")
         self.before_backward: Hooks = hooks.all("on_before_backward")
@@ -180,6 +195,8 @@ class FitJob:
         self.own_optimizer_step: Hook | None = hooks.of_module("optimizer_step")
         self.own_scheduler_step = module.lr_scheduler_step
         self.own_model_zero_grad: Hook | None = hooks.of_module("on_validation_model_zero_grad")
+        if self.own_model_zero_grad is None and not _plain_zero_grad(module):
+            self.own_model_zero_grad = module.on_validation_model_zero_grad
         self.parameters: list[Parameter] = []
 
         self.optimizers: list[Optimizer] = []
@@ -201,6 +218,7 @@ class FitJob:
         self.resume: dict[str, Any] | None = (
             None  # what a checkpoint in the middle of an epoch kept beside Lightning's keys
         )
+        self.loader_states: list[Any] = []  # of loaders that keep their own place, from a checkpoint
         self.without_metrics = (
             False  # resumed within an epoch from a checkpoint of Lightning, which keeps no metrics to watch
         )
@@ -222,7 +240,7 @@ class FitJob:
             return
         self.step_first = self.steppers[id(optimizers[0])]
         if not self.before_zero_grad and self.own_zero_grad is None:
-            self.zero_first = optimizers[0].zero_grad
+            self.zero_first = zero_function(optimizers[0])
 
     @contextmanager
     def _toggled(self, optimizer: LightningOptimizer, sync_grad: bool) -> Iterator[None]:
@@ -257,7 +275,10 @@ class FitJob:
         strategy, before_step = self.strategy, self._before_step(optimizer)
         if self._steps_plainly(optimizer):
             return _closure_then_step(optimizer, before_step)
-        return lambda closure: strategy.optimizer_step(optimizer, closure, before_step)
+        with_gradients = (
+            torch.enable_grad()
+        )  # some optimizers turn them off in their step, and call the closure there
+        return lambda closure: strategy.optimizer_step(optimizer, with_gradients(closure), before_step)
 
     def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
         hooks = [partial(hook, optimizer) for hook in self.before_optimizer_step]
@@ -282,7 +303,7 @@ class FitJob:
         """`LightningOptimizer.step`: of the user under manual optimization, or in an own `optimizer_step`."""
         step = self.steppers[id(optimizer)]
         if kwargs:
-            step = lambda closure: optimizer.step(closure=closure, **kwargs)  # noqa: E731
+            step = partial(_step_with, optimizer, kwargs)
         if self.automatic:
             return step(closure or _nothing)
         outer = self.results.hook
@@ -321,6 +342,12 @@ class FitJob:
         if self.loaders.num_batches and self.resume is None:
             self.iterate()
 
+    def restore_loaders(self) -> bool:
+        """Let loaders that keep their place go on from it. Whether all do, so that no batch has to be passed over."""
+        assert self.loaders is not None
+        states, self.loader_states = self.loader_states, []
+        return self.loaders.load_states(states)
+
     def iterate(self) -> None:
         """A new iterator over the batches of an epoch; the random state before it is kept for checkpoints."""
         assert self.loaders is not None
@@ -340,7 +367,12 @@ def calls_closure_first(optimizer: Optimizer) -> bool:
     own = "step" in vars(optimizer) and not hasattr(
         optimizer.step, "_wrapped_by_lr_sched"
     )  # schedulers count steps by wrapping
-    return kind.__module__.startswith("torch.optim.") and kind is not LBFGS and not own
+    written_by = {
+        kind.__module__,
+        getattr(kind.step, "__module__", ""),
+    }  # either may have been put in by somebody else
+    ours = all(str(name).startswith("torch.optim.") for name in written_by)
+    return ours and kind is not LBFGS and not own
 
 
 def _closure_then_step(optimizer: Optimizer, before_step: Callable[[], None] | None) -> Callable[[Any], Any]:
@@ -358,6 +390,15 @@ def _closure_then_step(optimizer: Optimizer, before_step: Callable[[], None] | N
         return answer if loss is None else loss
 
     return step_after
+
+
+def _plain_zero_grad(module: Module) -> bool:
+    return "zero_grad" not in vars(module) and type(module).zero_grad is Module.zero_grad
+
+
+def _step_with(optimizer: Optimizer, kwargs: dict[str, Any], closure: Callable[[], Any]) -> Any:
+    """A step with arguments of the optimizer's own."""
+    return optimizer.step(closure=torch.enable_grad()(closure), **kwargs)
 
 
 def _nothing() -> None:

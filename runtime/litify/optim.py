@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -240,6 +241,26 @@ def step_schedulers(
         step(config.scheduler, metric)
 
 
+def zero_function(optimizer: Optimizer) -> Callable[..., None]:
+    """`optimizer.zero_grad`, or what torch's own comes to: it drops gradients inside a mark for profilers, and the mark costs
+    ten times the work (15 us against 1 for four tensors). An optimizer with a `zero_grad` of its own keeps it.
+    """
+    own = (
+        "zero_grad" in vars(optimizer)
+        or getattr(type(optimizer), "zero_grad", None) is not Optimizer.zero_grad
+    )
+    return optimizer.zero_grad if own else partial(_drop_gradients, optimizer)
+
+
+def _drop_gradients(optimizer: Optimizer, set_to_none: bool = True) -> None:
+    if not set_to_none:
+        optimizer.zero_grad(set_to_none=False)
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = None
+
+
 class LightningOptimizer:
     """What `self.optimizers()` gives: the optimizer itself, whose `step` counts, scales and calls hooks.
 
@@ -256,7 +277,7 @@ class LightningOptimizer:
         self._optimizer = optimizer
         self._step = step or _bare_step
         self._toggle = toggle
-        self.zero_grad = optimizer.zero_grad  # straight to the optimizer: called for every batch
+        self.zero_grad = zero_function(optimizer)  # straight to the gradients: called for every batch
 
     @property
     def optimizer(self) -> Optimizer:
@@ -292,8 +313,9 @@ class LightningOptimizer:
             raise AttributeError(name)
         return getattr(vars(self)["_optimizer"], name)
 
-    def __repr__(self) -> str:
-        return repr(self._optimizer)
+    def __reduce__(self) -> Any:
+        """Alone, without the Trainer that made it: its class is made when an object is."""
+        return LightningOptimizer, (self._optimizer,)
 
 
 def _bare_step(optimizer: Optimizer, closure: Callable[[], Any] | None, **kwargs: Any) -> Any:
