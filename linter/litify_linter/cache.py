@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from litify_linter.reading.siblings import read_sibling
+from litify_linter.reading.siblings import sibling_digest
 from litify_linter.rule import Edit, Finding, Fix
 
 # Entries are some 50 bytes where nothing was found; the oldest go first.
@@ -41,7 +41,7 @@ class Cache:
         if entry is None:
             return None
         consulted, rows = entry
-        if any(_digest(path) != digest for path, digest in consulted.items()):
+        if any(sibling_digest(path) != digest for path, digest in consulted.items()):
             return None
         self._fresh[key] = entry
         return tuple(_finding(row) for row in rows)
@@ -77,11 +77,6 @@ def _fingerprint() -> str:
                 status = entry.stat()
                 digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
-
-
-def _digest(path: str) -> str | None:
-    read = read_sibling(path)
-    return read.digest if read is not None else None
 
 
 def _read(path: Path) -> dict[str, list[Any]]:

@@ -85,6 +85,25 @@ def _import_root(folder: str) -> str:
     return folder
 
 
+def sibling_digest(path: str) -> str | None:
+    """What `Siblings.consulted` has for a path now, at the cost of reading it."""
+    try:
+        if os.stat(path).st_size > LARGEST:
+            return None
+        return _digest(_bytes(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _bytes(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 def read_sibling(path: str, depth: int = DEPTH) -> _Read | None:
     """What a file beside holds, None where it is missing, too long, or no Python."""
     try:
@@ -98,9 +117,8 @@ def read_sibling(path: str, depth: int = DEPTH) -> _Read | None:
 
 @functools.lru_cache(maxsize=256)
 def _read(path: str, changed: int, size: int, depth: int) -> _Read | None:
-    with open(path, "rb") as file:
-        data = file.read()
-    digest = hashlib.blake2b(data, digest_size=16).hexdigest()
+    data = _bytes(path)
+    digest = _digest(data)
     try:
         source = read_source(data)
     except UnreadableSource:
