@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +55,17 @@ def make(given: Mapping[str, Any], options: Mapping[str, Any]) -> Plan:
 
     name = given.get("precision")
     full_name = None if name is None else precision.canonical(name)
+    if full_name is not None and given.get("accelerator") == "cpu":
+        full_name = precision.suited(full_name, "cpu")
     chooses = "devices" in given or "num_nodes" in given
     devices = check_hardware(given, options, chooses)
     if not chooses and given.get("accelerator", "auto") == "auto":  # the script may well have another one
         asked = given.get("strategy", "auto")
         strategy = None if asked == "auto" else strategies.make(asked).name
         return Plan(None, strategy, full_name, False)
-    chosen = place.choose({**PLACE, **{key: given[key] for key in given.keys() & PLACE.keys()}})
+    with warnings.catch_warnings():  # the run itself says it, at the script's line
+        warnings.simplefilter("ignore")
+        chosen = place.choose({**PLACE, **{key: given[key] for key in given.keys() & PLACE.keys()}})
     if not chooses:
         return Plan(None, chosen.name if "strategy" in given else None, full_name, False)
     starts = chosen.process_per_device and chosen.start_method == "popen"

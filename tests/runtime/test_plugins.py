@@ -198,13 +198,6 @@ def test_a_failed_asynchronous_write_is_raised(tmp_path: Path) -> None:
         files.teardown()
 
 
-def test_only_local_folders() -> None:
-    with pytest.raises(ValueError, match="local folders only"):
-        quiet(callbacks=[ModelCheckpoint("s3://bucket/run")], enable_checkpointing=True).fit(
-            Classifier(), loader(8)
-        )
-
-
 # -- precisions -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +215,25 @@ def test_precisions_as_objects() -> None:
     ):
         with pytest.raises(ValueError, match=r"pass|leave"):
             wrong()
+
+
+def test_float16_on_a_cpu_only_for_who_insists() -> None:
+    with pytest.warns(UserWarning, match="bf16-mixed is used"):
+        trainer = quiet(precision=16)
+    assert trainer.precision == "bf16-mixed"
+
+    seen: list[torch.dtype] = []
+
+    class Module(Classifier):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            out = self.net(batch[0])
+            seen.append(out.dtype)
+            return nn.functional.cross_entropy(out.float(), batch[1])
+
+    trainer, module = quiet(plugins=[MixedPrecision("16-mixed", "cpu")]), Module(lr=0.01)
+    trainer.fit(module, loader(12))
+    assert trainer.precision == "16-mixed" and set(seen) == {torch.float16}
+    assert all(value.isfinite().all() for value in module.state_dict().values())
 
 
 def test_modules_made_for_the_trainer() -> None:

@@ -19,6 +19,7 @@ from litify import Callback, LightningModule, Trainer
 from litify.callbacks import ModelCheckpoint
 from litify.errors import CheckpointError
 from litify.plugins.checkpoint_io import load, save
+from litify.precision import MixedPrecision
 
 EPOCHS = 3
 
@@ -145,7 +146,7 @@ def test_weights_alone_are_no_training_to_go_on_from(tmp_path: Path) -> None:
 
 
 def test_keys_are_those_of_lightning(tmp_path: Path) -> None:
-    trainer = quiet(tmp_path, enable_checkpointing=True, precision="16-mixed")
+    trainer = quiet(tmp_path, enable_checkpointing=True, plugins=[MixedPrecision("16-mixed", "cpu")])
     trainer.fit(Scheduled(), loader(8), loader(8))
     checkpoint = load(trainer.checkpoint_callback.best_model_path)
     assert set(checkpoint) == {

@@ -332,7 +332,7 @@ def test_last_window_of_accumulation_weighs_like_the_others() -> None:
         (32, torch.float32, torch.float32),
         (64, torch.float64, torch.float64),
         ("bf16", torch.float32, torch.bfloat16),
-        (16, torch.float32, torch.float16),
+        (16, torch.float32, torch.bfloat16),  # this is a CPU
         ("bf16-true", torch.bfloat16, torch.bfloat16),
         ("16-true", torch.float16, torch.float16),
     ],

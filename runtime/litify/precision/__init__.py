@@ -7,6 +7,7 @@ from typing import Any
 
 from litify.errors import MisconfigurationException
 from litify.precision.base import Precision
+from litify.rank_zero import warn
 
 __all__ = ["PRECISIONS", "DoublePrecision", "HalfPrecision", "MixedPrecision", "Precision", "make"]
 
@@ -36,9 +37,19 @@ def canonical(precision: int | str) -> str:
     return name
 
 
+def suited(name: str, device_type: str) -> str:
+    """The precision that stands for `name` on `device_type`: a CPU has no fast float16, so bf16-mixed for 16-mixed."""
+    return "bf16-mixed" if name == "16-mixed" and device_type == "cpu" else name
+
+
 def make(precision: int | str | None, device_type: str) -> Precision:
     """The precision of this name for tensors on `device_type`."""
-    name = canonical(32 if precision is None else precision)
+    asked = canonical(32 if precision is None else precision)
+    name = suited(asked, device_type)
+    if name != asked:
+        warn(
+            f"Trainer(precision={precision!r}): CPUs compute in float16 a hundred times slower; {name} is used on this one."
+        )
     kind = _load(PRECISIONS[name])
     arguments = {
         "16-mixed": (name, device_type),
