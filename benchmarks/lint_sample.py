@@ -1,9 +1,9 @@
 """Findings of `litify lint` on public code, drawn at random for reading by eye.
 
-    python benchmarks/lint_sample.py FOLDER [--number 200] [--most 25] [--seed 1] [--context 0]
+    python benchmarks/lint_sample.py FOLDER [--number 200] [--most 25] [--share 200] [--seed 1] [--context 0]
 
 FOLDER holds checkouts named owner+repository. All are linted, and of all findings `--number` are drawn: in random order,
-at most `--most` of one rule, so that the common ones do not crowd out the rare. They come as the rows of a Markdown table,
+at most `--most` of one rule and `--share` of one repository, so that the common ones do not crowd out the rare. They come as the rows of a Markdown table,
 to which the reader adds a verdict and a reason (docs/lint-sample.md is such a table), or, with `--context N`, each with N
 lines of source above and below it.
 """
@@ -69,14 +69,17 @@ def findings(folder: Path) -> list[Drawn]:
     return found
 
 
-def draw(every: list[Drawn], number: int, most: int, seed: int) -> list[Drawn]:
-    """At most `number` of them, at most `most` of one rule, sorted by place."""
+def draw(every: list[Drawn], number: int, most: int, share: int, seed: int) -> list[Drawn]:
+    """At most `number` of them, at most `most` of one rule and `share` of one repository, sorted by place."""
     shuffled = random.Random(seed).sample(every, len(every))
     of_rule: Counter[str] = Counter()
+    of_repository: Counter[str] = Counter()
     drawn: list[Drawn] = []
     for one in shuffled:
-        if len(drawn) < number and of_rule[one.finding.code] < most:
+        fits = of_rule[one.finding.code] < most and of_repository[one.repository] < share
+        if len(drawn) < number and fits:
             of_rule[one.finding.code] += 1
+            of_repository[one.repository] += 1
             drawn.append(one)
     return sorted(drawn, key=lambda one: (one.repository, one.path, one.finding.line, one.finding.code))
 
@@ -88,11 +91,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--number", type=int, default=200)
     parser.add_argument("--most", type=int, default=25)
+    parser.add_argument("--share", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--context", type=int, default=0)
     options = parser.parse_args()
     every = findings(options.folder)
-    drawn = draw(every, options.number, options.most, options.seed)
+    drawn = draw(every, options.number, options.most, options.share, options.seed)
     for one in drawn:
         print(one.shown(options.context) if options.context else one.row)
     print(f"\n{len(drawn)} of {len(every)} findings")

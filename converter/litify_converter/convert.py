@@ -7,14 +7,17 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 from litify_converter.emit import Emitter
+from litify_converter.epochs import share_epoch
 from litify_converter.finish import finish
+from litify_converter.idioms.automatic import AutomaticOptimization
 from litify_converter.improve import improve
 from litify_converter.ir import Nest, Plan, item_lines
 from litify_converter.lifetimes import find_homes
+from litify_converter.lightning import iterate_once
 from litify_converter.lowering import lower
 from litify_converter.plan import general_plan, leave_loops
 from litify_converter.read import Script, parse, read
-from litify_converter.refusals import Refusal
+from litify_converter.refusals import NotIdiomatic, Refusal
 from litify_converter.regions import find_nest, refuse_already_converted
 
 
@@ -43,7 +46,8 @@ def convert(path: Path, target: str = "litify", style: str = "auto") -> Conversi
     Args:
         path: a raw PyTorch training script.
         target: the package the result imports from, "litify" or "lightning".
-        style: "auto" (idiomatic wherever proven) or "verbatim" (the general form).
+        style: "auto" (idiomatic wherever proven), "idiomatic" (refused where one optimizer's step can't be proven to be what
+            automatic optimization does) or "verbatim" (the general form).
 
     Raises:
         UnreadableScript: the file can't be read as Python 3.
@@ -91,8 +95,21 @@ def _with_one_loop_less(conversion: Conversion) -> Script:
 
 def _convert_nest(script: Script, nest: Nest, target: str, style: str) -> Conversion:
     plan = general_plan(script, nest)
-    if style == "auto":
+    if style != "verbatim":
         plan = improve(script, plan)
+    if style == "idiomatic":
+        _demand_idiomatic(plan)
+    if target == "lightning":
+        iterate_once(plan)
     leave_loops(plan)
+    share_epoch(script, plan)
     text = Emitter(script, plan, find_homes(script, plan), target).emit()
     return Conversion(finish(text, script), script, nest, plan)
+
+
+def _demand_idiomatic(plan: Plan) -> None:
+    """Several optimizers under manual optimization are idiomatic too: Lightning has no other way."""
+    left_out = f"{AutomaticOptimization.name} left out: "
+    for note in plan.notes:
+        if note.text.startswith(left_out) and len(plan.optimizers) == 1:
+            raise NotIdiomatic(f"not idiomatic: {note.text.removeprefix(left_out)}", note.line)

@@ -11,6 +11,7 @@ from litify_converter.blocks import after_loop, around_loop
 from litify_converter.idioms.setup import is_guard
 from litify_converter.ir import TRAINER, Bind, Hook, Item, Moved, New, Plan, Scope
 from litify_converter.lifetimes import Home, Homes, find_homes
+from litify_converter.lightning import import_lines
 from litify_converter.options import options, signature
 from litify_converter.pieces import (
     Statements,
@@ -212,6 +213,10 @@ class Emitter:
             f"{self.spelling.trainer}.fit({', '.join([self.spelling.instance, *self._data_arguments()])})"
         )
         lines += self._back_to_device()
+        lines += [
+            f"{self.spelling.entry_text(plan.nest.entry, ast.parse(text, mode='eval').body)}.eval()"
+            for text in sorted(plan.left_in_eval)
+        ]
         lines += self._epoch_after()
         for variable, attribute in self.homes.read_back.items():
             if not self.spelling.is_inside(variable):
@@ -267,7 +272,8 @@ class Emitter:
     # -- the classes -----------------------------------------------------------------------------------------------
 
     def _classes(self) -> Statements:
-        return [*self._module_class(), *(self.data.emit_data_class() if self.data is not None else [])]
+        support = [s for text in self.plan.support for s in statements(text)]
+        return [*support, *self._module_class(), *(self.data.emit_data_class() if self.data is not None else [])]
 
     def emit_data_class(self) -> Statements:
         """The DataModule; `self` is the emitter of the plan's data half."""
@@ -447,6 +453,7 @@ class Emitter:
             batch_names=self.spelling.batch_names if hook.name.endswith("_step") else frozenset(),
             of_data=self.plan.of_data and hook.name != "prepare_data",
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
+            guarded=frozenset(id(self.script.cst_of[s]) for s in self.plan.guarded),
         )
         return rewritten(node, rewriter)
 
@@ -458,8 +465,10 @@ class Emitter:
 
     def _with_import(self, module: cst.Module) -> str:
         wanted = [name for name in sorted(self.plan.imports) if not self.spelling.is_imported(name)]
-        names = ", ".join(self.spelling.imported(name) for name in wanted)
-        line = statements(f"from {self.target} import {names}") if names else []
+        line: Statements = []
+        for package, its in import_lines(wanted, self.target).items():
+            names = ", ".join(self.spelling.imported(name) for name in its)
+            line += statements(f"from {package} import {names}")
         if (
             isinstance(self.plan.nest.batches.statement, ast.While)
             and "itertools" not in self.script.imports.names
@@ -471,7 +480,7 @@ class Emitter:
         at = 1 if body and is_docstring(body[0]) else 0
         while at < len(body) and is_import(body[at]):
             at += 1
-        return without_trainer(module.with_changes(body=[*body[:at], *line, *body[at:]]).code)
+        return without_trainer(module.with_changes(body=[*body[:at], *line, *body[at:]]))
 
 
 def code_parts(item: Item) -> list[tuple[Scope, list[ast.AST]]]:

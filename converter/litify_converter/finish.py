@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 import warnings
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from litify_converter.pieces import is_import
 from litify_converter.read import Script
 from litify_converter.refusals import SelfCheckFailed
 from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk, walk_scope
+
+
+_CODING = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]+", re.IGNORECASE)
 
 
 def finish(text: str, script: Script) -> str:
@@ -37,7 +41,13 @@ def finish(text: str, script: Script) -> str:
     text = _without_functions(text, raw)
     text = _without_imports(text, _no_longer_used(raw, ast.parse(text)))
     check_names(ast.parse(text), script)
-    return black.format_str(text, mode=_mode(script.path))
+    return black.format_str(_in_utf8(text), mode=_mode(script.path))
+
+
+def _in_utf8(text: str) -> str:
+    """The text without a declaration of another encoding (PEP 263: in the first two lines): results are written in UTF-8."""
+    lines = text.split("\n", 2)
+    return "\n".join([line for line in lines[:2] if not _CODING.match(line)] + lines[2:])
 
 
 def _mode(path: Path) -> black.Mode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from litify_converter.idioms.after_step import AfterStep
 from litify_converter.idioms.automatic import AutomaticOptimization
 from litify_converter.idioms.base import Unproven
 from litify_converter.idioms.batch_moves import BatchMoves
@@ -9,10 +10,15 @@ from litify_converter.idioms.build import BuildInModule
 from litify_converter.idioms.data_module import DataModule
 from litify_converter.idioms.epoch_break import EpochBreak
 from litify_converter.idioms.evaluation import Evaluation
+from litify_converter.idioms.full_batch import FullBatchEvaluation
+from litify_converter.idioms.late_numbers import LateNumbers
 from litify_converter.idioms.metrics import EpochMetrics
+from litify_converter.idioms.modes import NeverEvaluated
+from litify_converter.idioms.one_writer import OneWriter
 from litify_converter.idioms.progress import LogLoss, ProgressPrint
 from litify_converter.idioms.scheduler import ReturnedScheduler
 from litify_converter.idioms.setup import DeadSetup, MainFunction
+from litify_converter.idioms.several_loaders import SeveralLoaders
 from litify_converter.ir import Note, Plan
 from litify_converter.read import Script
 
@@ -20,12 +26,18 @@ from litify_converter.read import Script
 IDIOMS = (
     EpochBreak(),
     Evaluation(),
+    SeveralLoaders(),
+    FullBatchEvaluation(),
+    NeverEvaluated(),
     AutomaticOptimization(),
+    AfterStep(),
     ReturnedScheduler(),
     ProgressPrint(),
     BatchMoves(),
     EpochMetrics(),
+    LateNumbers(),
     LogLoss(),
+    OneWriter(),
     MainFunction(),
     BuildInModule(),
     DeadSetup(),

@@ -202,6 +202,7 @@ class Plan:
     optimizers: list[Variable] = field(default_factory=list)  # in the order of configure_optimizers
     schedulers: list[Variable] = field(default_factory=list)
     returned_schedulers: list[Variable] = field(default_factory=list)  # the Trainer steps them
+    schedules_by_step: bool = False  # after each batch, rather than after each epoch
     eval_loops: list[BatchLoop] = field(default_factory=list)
     data_hooks: dict[str, Hook] = field(default_factory=dict)  # of the DataModule
     of_data: bool = False  # the plan of a DataModule
@@ -213,6 +214,9 @@ class Plan:
     val_source: tuple[Scope, ast.expr] | None = None  # the loader of validation_step
     absorbed: list[Function] = field(default_factory=list)  # functions that became hooks
     imports: set[str] = field(default_factory=lambda: {"LightningModule", "Trainer"})
+    guarded: set[ast.stmt] = field(default_factory=set)  # they write files: one process runs them
+    left_in_eval: set[str] = field(default_factory=set)  # models, as the entry names them, after training
+    support: list[str] = field(default_factory=list)  # classes that stand before the LightningModule
     dropped: dict[ast.stmt, str] = field(default_factory=dict)  # statement -> reason
     replaced: dict[ast.stmt, str] = field(
         default_factory=dict

@@ -116,8 +116,34 @@ def is_docstring(statement: cst.CSTNode) -> bool:
     )
 
 
-def without_trainer(text: str) -> str:
-    """Fields of the Trainer in functions that stay outside of the hooks are read from the environment."""
-    for field, value in ENVIRONMENT.items():
-        text = text.replace(f"{TRAINER}.{field}", value)
-    return text
+def without_trainer(module: cst.Module) -> str:
+    """The code; fields of the Trainer in functions that stay outside of the hooks are read from the environment."""
+    code = module.code
+    return module.visit(_Environment()).code if TRAINER in code else code
+
+
+class _Environment(cst.CSTTransformer):
+    def __init__(self) -> None:
+        super().__init__()
+        self._quotes: list[str] = []  # of the f-strings around: up to Python 3.11 they can't be used inside
+
+    def visit_FormattedString(self, node: cst.FormattedString) -> None:
+        self._quotes.append(node.start[-1])
+
+    def leave_FormattedString(
+        self, original_node: cst.FormattedString, updated_node: cst.FormattedString
+    ) -> cst.FormattedString:
+        self._quotes.pop()
+        return updated_node
+
+    def leave_Attribute(
+        self, original_node: cst.Attribute, updated_node: cst.Attribute
+    ) -> cst.BaseExpression:
+        value = ENVIRONMENT.get(updated_node.attr.value)
+        if (
+            value is None
+            or not isinstance(updated_node.value, cst.Name)
+            or updated_node.value.value != TRAINER
+        ):
+            return updated_node
+        return cst.parse_expression(value.replace('"', "'") if '"' in self._quotes else value)

@@ -26,9 +26,11 @@ from litify_converter.ir import (
 from litify_converter.read import Script
 from litify_converter.refusals import ControlFlow, LoopShape, StepElsewhere
 from litify_converter.reserved import attribute_name
+from litify_converter.sources import check_source
 from litify_converter.variables import Variables, edited
+from litify_converter.wrapped_optimizers import configure_wrapped, wrapped_optimizers
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, parameters, read, surely_bound, walk_scope
+from litify_linter.reading.scopes import Function, bound, parameters, read, surely_bound, walk_scope
 
 
 def general_plan(script: Script, nest: Nest) -> Plan:
@@ -44,7 +46,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     )
     _refuse_missing(plan.optimizers)
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
-    fresh = _check_source(script, nest, [*start, *step, *end], [*step, *end])
+    fresh = check_source(script, nest, [*start, *step, *end], [*step, *end])
     hooks = {
         "on_train_epoch_start": Hook("on_train_epoch_start", start),
         "training_step": Hook("training_step", step, ("batch", "batch_idx")),
@@ -54,15 +56,31 @@ def general_plan(script: Script, nest: Nest) -> Plan:
     plan.absorbed = [call.function for call in nest.calls]
     _drop_bars(plan)
     plan.hooks["configure_optimizers"] = configure_optimizers(plan)
+    if not plan.optimizers and plan.owner is None and (wrapped := wrapped_optimizers(script, nest)):
+        configure_wrapped(plan, wrapped)
     plan.trainer |= _epochs(nest)
     _trainer_arguments(script, plan)
-    if fresh is not None:  # each epoch makes its batches anew, as the script does
-        plan.hooks["train_dataloader"] = Hook(
-            "train_dataloader", [New(nest.batches.scope, f"return {ast.unparse(fresh)}")]
-        )
-        plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
+    if fresh is not None:
+        _make_anew(script, plan, fresh)
     _prepare_batches(script, plan)
     return plan
+
+
+def _make_anew(script: Script, plan: Plan, source: ast.expr) -> None:
+    """Each epoch makes its batches anew, as the script does; loaders that are zipped are iterated anew together."""
+    scope = plan.nest.batches.scope
+    text = ast.unparse(source)
+    match source:
+        case ast.Call(func=ast.Name(id="zip"), args=[_, _, *_] as loaders, keywords=[]) if (
+            all(script.roles.of(one, scope) is Role.LOADER for one in loaders)
+            and isinstance(plan.nest.batches.target, ast.Tuple)  # the batch is a list, not a tuple
+            and "CombinedLoader" not in bound(script.tree.body)
+        ):
+            text = f'CombinedLoader([{", ".join(map(ast.unparse, loaders))}], "min_size")'
+            plan.imports.add("CombinedLoader")
+        case _:
+            plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
+    plan.hooks["train_dataloader"] = Hook("train_dataloader", [New(scope, f"return {text}")])
 
 
 def _trainer_arguments(script: Script, plan: Plan) -> None:
@@ -86,6 +104,7 @@ def class_name(script: Script, nest: Nest) -> str:
         and (made := _made_class(n.value)) in script.roles.module_classes()
         and (not nest.of_several or {t.id for t in _names(n.targets)} & nest.mentioned)
     ]
+    models = models or _optimized_classes(script)
     base = models[0] if len(set(models)) == 1 else ""
     if not base and nest.of_several:
         networks = {v.name for v in _made(script, nest, Role.MODEL)}
@@ -97,6 +116,28 @@ def class_name(script: Script, nest: Nest) -> str:
             return name
         name = f"{whole}{number}"
     raise AssertionError  # numbers do not end
+
+
+def _optimized_classes(script: Script) -> list[str]:
+    """Classes of other files whose objects' parameters an optimizer gets: `Net` of `net = Net()`, `Adam(net.parameters())`."""
+    scopes = [script.tree, *script.roles.functions.values()]
+    nodes = [n for scope in scopes for n in walk_scope(scope.body)]
+    held = {
+        n.func.value.id
+        for call in nodes
+        if isinstance(call, ast.Call)
+        for n in call.args
+        if isinstance(n, ast.Call)
+        and isinstance(n.func, ast.Attribute)
+        and n.func.attr == "parameters"
+        and isinstance(n.func.value, ast.Name)
+    }
+    made = [
+        _made_class(n.value) or ""
+        for n in nodes
+        if isinstance(n, ast.Assign) and {t.id for t in _names(n.targets)} & held
+    ]
+    return [name for name in made if name[:1].isupper() and name in script.imports.names]
 
 
 def _camel(words: str) -> str:
@@ -260,14 +301,17 @@ def _prepare_batches(script: Script, plan: Plan) -> None:
     start = plan.hooks.get("on_train_epoch_start")
     if nest.epochs.statement is None or source is None or start is None or "train_dataloader" in plan.hooks:
         return
-    if script.roles.of(source, nest.batches.scope) is not Role.LOADER:
-        return
+    is_loader = script.roles.of(source, nest.batches.scope) is Role.LOADER  # it draws when it is iterated
     variables = Variables(script, start.items)
     sources = {variables.of(n, nest.batches.scope) for n in read(source)}
     needed = [
         i
         for i, item in enumerate(start.items)
-        if (isinstance(item, Moved) and draws_random(edited(item.statement, plan), script, item.scope))
+        if (
+            is_loader
+            and isinstance(item, Moved)
+            and draws_random(edited(item.statement, plan), script, item.scope)
+        )
         or (not isinstance(item, Bind) and variables.bound(item) & sources)
     ]
     if not needed:
@@ -282,47 +326,6 @@ def _prepare_batches(script: Script, plan: Plan) -> None:
     if not rest:
         del plan.hooks["on_train_epoch_start"]
     plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
-
-
-def _check_source(script: Script, nest: Nest, items: list[Item], late: list[Item]) -> ast.expr | None:
-    """The source of the batches, where it has to be evaluated anew in each epoch (`zip(a, b)`); else None.
-
-    Args:
-        late: the items from the first batch on: a loader that is made before can be had from `train_dataloader`.
-    """
-    source = nest.batches.source
-    if source is None:
-        return None
-    variables = Variables(script, items)
-    is_loader = (
-        script.roles.of(source, nest.batches.scope) is Role.LOADER and nest.epochs.statement is not None
-    )
-    made = {
-        v
-        for item in (late if is_loader else items)
-        for v in variables.bound(item)
-        if not isinstance(item, Bind)
-    }
-    early = {v for item in items if item not in late for v in variables.bound(item)} - made
-    for node in ast.walk(source):
-        if isinstance(node, ast.Name):
-            variable = variables.of(node.id, nest.batches.scope)
-            inner = (
-                variable is not None
-                and isinstance(variable.scope, Function)
-                and variable.scope is not nest.entry
-            )
-            by_start = is_loader and variable in early
-            if variable in made or (inner and variable not in variables.constant and not by_start):
-                raise LoopShape(
-                    f"the batches come from `{node.id}`, which is made anew in each epoch", source
-                )
-    repeated = isinstance(source, ast.Name | ast.Attribute | ast.Subscript) or (
-        isinstance(source, ast.Call)
-        and isinstance(source.func, ast.Name)
-        and source.func.id in ("range", "list")
-    )
-    return source if not repeated and nest.epochs.statement is not None else None
 
 
 def leave_loops(plan: Plan) -> None:
@@ -433,6 +436,8 @@ def configure_optimizers(plan: Plan) -> Hook:
         names = [f"{plan.owner.self_name.name}.{name}" for name in plan.owner.optimizers]
         scope = plan.nest.entry
     schedules = [v.name for v in plan.returned_schedulers]
+    if plan.schedules_by_step:
+        schedules = [f'{{"scheduler": {name}, "interval": "step"}}' for name in schedules]
     if schedules:
         text = f"return [{', '.join(names)}], [{', '.join(schedules)}]"
     else:

@@ -110,6 +110,14 @@ class Distributed(Refusal):
     advice = "call the training function once for one process; `litify run --devices N` starts the processes"
 
 
+class NotIdiomatic(Refusal):
+    """`style="idiomatic"`, and the step can't be proven to be what automatic optimization does."""
+
+    code = "LC208"
+    effort = "minutes"
+    advice = "change the line, or take `--style auto`, which keeps its order under manual optimization"
+
+
 class SelfCheckFailed(Refusal):
     """The result did not pass convert's own checks; this is a defect of litify."""
 

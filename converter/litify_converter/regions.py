@@ -107,7 +107,9 @@ class _Builder:
         self.script = script
         self.further = further
         self.roles = script.roles
-        ways, self.repeated = from_loop(ways, script)
+        from_elsewhere = ways[0][0].scope is not script.tree  # nobody knows how often it runs
+        ways, repeated = from_loop(ways, script)
+        self.repeated = repeated or from_elsewhere
         self.inner = common(ways)
         around = [s for turn in self.inner[1:] for s in (*turn.siblings, turn.statement)]
         self.bars = progress_bars(around, script.imports)

@@ -39,6 +39,7 @@ class Rewriter(cst.CSTTransformer):
         of_data: bool = False,
         interrupted: frozenset[int] = frozenset(),
         insertions: Mapping[int, list[cst.BaseStatement]] | None = None,
+        guarded: frozenset[int] = frozenset(),
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -54,6 +55,7 @@ class Rewriter(cst.CSTTransformer):
         )  # binary operation, as ast prints it -> the name that stands for it
         self.interrupted = interrupted  # ids of `except KeyboardInterrupt` around the loop
         self.insertions = insertions or {}  # id of a libcst statement -> what goes before it
+        self.guarded = guarded  # ids of libcst statements that one process runs
         self.of_data = of_data  # statements of a DataModule, where prepare_data downloads
         self._shadowed: list[set[str]] = []
         self._outside: dict[int, set[str]] = (
@@ -74,6 +76,8 @@ class Rewriter(cst.CSTTransformer):
             left = cst.FlattenSentinel(self.edits[id(original_node)])
         else:
             left = super().on_leave(original_node, updated_node)
+        if id(original_node) in self.guarded:
+            left = by_one_process(left)
         if id(original_node) in self.insertions:
             left = cst.FlattenSentinel([*self.insertions[id(original_node)], left])
         if id(original_node) in self._outside:
@@ -408,3 +412,12 @@ def _expression(node: cst.BaseExpression) -> ast.expr | None:
         return ast.parse(_text(node).strip(), mode="eval").body
     except SyntaxError:  # a continuation that needs its brackets
         return ast.parse(f"({_text(node)})", mode="eval").body
+
+
+def by_one_process(statement: cst.SimpleStatementLine) -> cst.If:
+    """A statement of a hook that the first process runs alone."""
+    return cst.If(
+        cst.parse_expression("self.trainer.is_global_zero"),
+        cst.IndentedBlock([statement.with_changes(leading_lines=[])]),
+        leading_lines=statement.leading_lines,
+    )

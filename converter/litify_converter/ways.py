@@ -12,6 +12,13 @@ from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, walk_scope
 
 Loop = ast.For | ast.While
+# Libraries that run functions in other processes or threads.
+STARTING = (
+    "torch.multiprocessing", "multiprocessing", "threading", "concurrent", "subprocess", "torch.distributed", "ray",
+    "mpi4py", "horovod",
+)  # fmt: skip
+# Calls that run the function they are given, with arguments from the command line.
+ONE_COMMAND = {"typer.run", "absl.app.run"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +46,33 @@ class Search:
         self.script = script
         self._steps_below: dict[Function, bool] = {}
 
-    def ways(self) -> list[tuple[Turn, ...]]:
-        return self._in_block(self.script.tree.body, self.script.tree, (), ())
+    def ways(self, called: bool = False) -> list[tuple[Turn, ...]]:
+        """All ways; where none starts at the top level, those of functions that nothing in this file calls.
+
+        Args:
+            called: only from the top level.
+        """
+        found = self._in_block(self.script.tree.body, self.script.tree, (), ())
+        if found or called:
+            return found
+        return [
+            way for f in self._uncalled() for way in self._in_block(f.body, f, (), (f,)) if first_loop(way)
+        ]
+
+    def _uncalled(self) -> list[Function]:
+        """Functions that are run from elsewhere: by another file, or by a library that they are handed to."""
+        roles = self.script.roles
+        if any(name.startswith(STARTING) for name in self.script.imports.names.values()):
+            return []  # what runs in processes of its own can't be told from the rest
+        every = [*roles.functions.values(), *roles.owner]
+        calls = {
+            id(callee)
+            for f in every
+            for n in walk_scope(f.body)
+            if isinstance(n, ast.Call)
+            for callee in self._run_by(n, f)
+        }
+        return [f for f in every if self.steps_below(f) and id(f) not in calls]
 
     def _in_block(
         self, block: list[ast.stmt], scope: Scope, way: tuple[Turn, ...], active: tuple[Function, ...]
@@ -51,17 +83,54 @@ class Search:
                 continue
             turn = Turn(scope, statement, tuple(block))
             for call in own_calls(statement):
-                if is_step(call, self.script, scope):
+                if is_step(call, self.script, scope) or self._steps_inside(call, scope):
                     found.append((*way, turn))
                     continue
-                function = self.script.roles.callee(call, scope)
-                if function is None or function in active or not self.steps_below(function, active):
-                    continue
-                entered = Turn(scope, statement, tuple(block), Call(statement, call, scope, function))
-                found += self._in_block(function.body, function, (*way, entered), (*active, function))
+                for function in self._run_by(call, scope):
+                    if function in active or not self.steps_below(function, active):
+                        continue
+                    entered = Turn(scope, statement, tuple(block), Call(statement, call, scope, function))
+                    found += self._in_block(function.body, function, (*way, entered), (*active, function))
             for inner in inner_blocks(statement):
                 found += self._in_block(inner, scope, (*way, turn), active)
         return found
+
+    def _run_by(self, call: ast.Call, scope: Scope) -> list[Function]:
+        """The functions of this file that a call runs; of `fire.Fire()` those that the command line can name."""
+        function = self.script.roles.callee(call, scope)
+        if function is not None:
+            return [function]
+        name = self.script.imports.resolve(call.func)
+        made = call.func.id if isinstance(call.func, ast.Name) else ""
+        if made in self.script.roles.classes:
+            return [f for f, c in self.script.roles.owner.items() if c.name == made and f.name == "__init__"]
+        if name in ONE_COMMAND and call.args:
+            return self._named(call.args[:1])
+        if name == "fire.Fire":
+            component = (
+                call.args[0]
+                if call.args
+                else next((k.value for k in call.keywords if k.arg == "component"), None)
+            )
+            if isinstance(component, ast.Dict):
+                return self._named(component.values)
+            if component is not None:
+                return self._named([component])
+            return [f for f in self.script.roles.functions.values() if f in self.script.tree.body]
+        return []
+
+    def _named(self, values: list[ast.expr]) -> list[Function]:
+        functions = self.script.roles.functions
+        return [functions[v.id] for v in values if isinstance(v, ast.Name) and v.id in functions]
+
+    def _steps_inside(self, call: ast.Call, scope: Scope) -> bool:
+        """Whether a call is of a method that steps the optimizer of its object: the object is left as it is."""
+        owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+        roles = self.script.roles
+        if owner is None or roles.wrapped_optimizer(owner, scope) is None:
+            return False
+        method = roles.callee(call, scope)
+        return method is not None and self.steps_below(method)
 
     def steps_below(self, function: Function, active: tuple[Function, ...] = ()) -> bool:
         """Whether a function reaches an optimizer step."""
@@ -69,10 +138,8 @@ class Search:
             self._steps_below[function] = False  # for recursion
             self._steps_below[function] = any(
                 is_step(call, self.script, function)
-                or (
-                    (callee := self.script.roles.callee(call, function)) is not None
-                    and self.steps_below(callee, active)
-                )
+                or self._steps_inside(call, function)
+                or any(self.steps_below(callee, active) for callee in self._run_by(call, function))
                 for call in walk_scope(function.body)
                 if isinstance(call, ast.Call)
             )

@@ -29,8 +29,8 @@ class Cache:
 
     @staticmethod
     def key(data: bytes, codes: frozenset[str], path: str) -> str:
-        """The name of an entry. Of the path its folder: base classes are looked up in the files beside."""
-        what = f"{' '.join(sorted(codes))} {os.path.dirname(os.path.abspath(path))}"
+        """The name of an entry. With the path: base classes are looked up beside it, and its name says what is a test."""
+        what = f"{' '.join(sorted(codes))} {os.path.abspath(path)}"
         return hashlib.blake2b(
             what.encode(errors="surrogateescape") + b"\0" + data, digest_size=16
         ).hexdigest()

@@ -18,6 +18,13 @@ from litify_linter.rule import Edit, Finding, Fix
 # Cell magics whose cell is Python; under all others (%%bash, %%html, ...) it is something else.
 _PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python3", "%%python ")
 _IPYTHON_LINE = re.compile(r"^(\s*)(?:[%!?]|[\w.]+\?{1,2}\s*$|[\w, ]+=\s*(?:!|%\w))")
+# Magics and shell commands that IPython takes without a mark: `pip install x`, `ls -l`, `cd ..`; not `ls = 3`.
+_UNMARKED = re.compile(
+    r"^(\s*)(?:pip|conda|mamba|ls|ll|cd|cat|cp|mv|rm|mkdir|rmdir|man|less|more|time|timeit|run|load_ext|reload_ext"
+    r"|matplotlib|env|who|whos|pwd|history|prun|autoreload|pylab|set_env)[ \t]+"
+    r"(?!(?:=|[-+*/%&|^<>!]=|[-+*/%&|^<>][ \t]|(?:in|is|if|and|or|not|for|else)\b))"
+)
+_STRING = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|\#.*""")
 _LINE_BREAK = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 
 
@@ -90,13 +97,27 @@ def python_of(source: str) -> str:
     first = source.lstrip()
     if first.startswith("%%") and not first.startswith(_PYTHON_CELLS):
         return re.sub(r"[^\r\n]+", "", source)
-    lines, continued = [], False
+    blanked = _blanked(source, in_brackets=False)
+    try:
+        parse(blanked)
+    except UnreadableSource:
+        return _blanked(source, in_brackets=True)
+    return blanked
+
+
+def _blanked(source: str, in_brackets: bool) -> str:
+    """The text without IPython's lines; unless `in_brackets`, not those that go on inside an open bracket, `(x\n%y)`."""
+    lines, continued, depth = [], False, 0
     for line in _LINE_BREAK.split(source):
-        match = _IPYTHON_LINE.match(line)
+        match = None
+        if in_brackets or depth <= 0:
+            match = _IPYTHON_LINE.match(line) or _UNMARKED.match(line)
         if match or continued:
             end = line[len(line.rstrip("\r\n")) :]
             continued = line.rstrip().endswith("\\")
             line = (f"{match[1]}pass" if match else "") + end
+        bare = _STRING.sub("", line)
+        depth += sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
         lines.append(line)
     return "".join(lines)
 

@@ -23,6 +23,14 @@ class Attached(Status):
     # -- loggers -------------------------------------------------------------------------------------------------------------------
 
     @property
+    def loggers(self) -> list[Any]:
+        return self._loggers
+
+    @loggers.setter
+    def loggers(self, loggers: list[Any] | None) -> None:
+        self._loggers = loggers or []
+
+    @property
     def logger(self) -> Any:
         """The first logger, or None."""
         return self.loggers[0] if self.loggers else None
@@ -91,6 +99,8 @@ class Attached(Status):
         kinds = {type(callback) for callback in brought}
         kept = [callback for callback in self.callbacks if type(callback) not in kinds]
         self.callbacks = checkpoints_last([*kept, *brought])
+        for callback in self.callbacks:
+            callback._running_module = module
 
     @property
     def checkpoint_callbacks(self) -> list[Any]:

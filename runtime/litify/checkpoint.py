@@ -7,8 +7,8 @@ takes to go on exactly: the place within the epoch, random states, the latest me
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -51,6 +51,9 @@ def dump(trainer: Trainer, weights_only: bool = False) -> dict[str, Any]:
         "state_dict": strategy.module_state(),
         "loops": to_loops(state, module.automatic_optimization),
     }
+    loaders = job.loaders.states() if job is not None and job.loaders is not None else []
+    if loaders:
+        checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"] = loaders
     if not weights_only:
         checkpoint["callbacks"] = {
             callback.state_key: kept for callback in trainer.callbacks if (kept := callback.state_dict())
@@ -182,6 +185,8 @@ def restore_training(trainer: Trainer, job: FitJob, checkpoint: dict[str, Any]) 
     if len(own.get("ranks", ())) == trainer.world_size:
         own = {**own, **own["ranks"][trainer.global_rank]}
     _restore_place(trainer.state, checkpoint, own)
+    kept = checkpoint.get("loops", {}).get("fit_loop", {}).get("state_dict", {})
+    job.loader_states = kept.get("combined_loader", [])
     trainer.take_metrics(own.get("metrics", {}))
     gradients = own.get("gradients", {})
     for name, parameter in job.module.named_parameters():
@@ -218,7 +223,7 @@ def _check_epochs(trainer: Trainer) -> None:
         )
 
 
-def keep_interrupted(trainer: Trainer) -> Path | None:
+def keep_interrupted(trainer: Trainer) -> str | None:
     """Save where training stands after Ctrl-C, beside the other checkpoints. None where no checkpoints are kept."""
     callback = trainer.checkpoint_callback
     folder = getattr(callback, "dirpath", None)
@@ -228,7 +233,7 @@ def keep_interrupted(trainer: Trainer) -> Path | None:
         not trainer.strategy.saves_by_itself
     ):  # Ctrl-C meets each process somewhere else, and all must save together
         return None
-    path = Path(folder) / "interrupted.ckpt"
+    path = os.path.join(folder, "interrupted.ckpt")
     trainer.save_checkpoint(path)
     return path
 

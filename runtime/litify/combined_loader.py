@@ -145,8 +145,15 @@ def _holds_loaders(thing: Any) -> bool:
     if isinstance(thing, Mapping):
         return any(map(_holds_loaders, thing.values()))
     if isinstance(thing, (list, tuple)):
-        return any(map(_holds_loaders, thing))
+        return any(map(_holds_loaders, thing)) or (bool(thing) and all(map(_is_plain_list, thing)))
     return _leaf_loader(thing)
+
+
+def _is_plain_list(thing: Any) -> bool:
+    """A list of numbers or texts, as in [[0, 1], [2, 3]]: a small loader. Batches that are lists hold tensors."""
+    return (
+        isinstance(thing, list) and bool(thing) and all(isinstance(item, (int, float, str)) for item in thing)
+    )
 
 
 def leaves(tree: Any) -> list[Any]:

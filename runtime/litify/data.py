@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, Sequent
 
 from litify.combined_loader import CombinedLoader, is_loader, leaves
 from litify.errors import MisconfigurationException
-from litify.hooks import is_overridden, replaced
+from litify.hooks import Hook, Hooks, is_overridden, replaced
 from litify.rank_zero import PossibleUserWarning, warn
 from litify.seed import WORKERS_VARIABLE
 from litify.strategies.base import Strategy
@@ -63,6 +63,18 @@ class Loaders:
             return iter(self.flat[0])
         self.combined.limits = self.limits
         return (batch for batch, _, _ in iter(self.combined))
+
+    def states(self) -> list[Any]:
+        """Where the loaders stand that know it themselves, such as a StatefulDataLoader of torchdata."""
+        return [loader.state_dict() for loader in self.flat if _is_stateful(loader)]
+
+    def load_states(self, states: list[Any]) -> bool:
+        """Let each loader go on from its state. False, and nothing is done, where there is not one for each."""
+        if not states or len(states) != len(self.flat) or not all(map(_is_stateful, self.flat)):
+            return False
+        for loader, state in zip(self.flat, states, strict=True):
+            loader.load_state_dict(state)
+        return True
 
     def release(self) -> None:
         """Let the worker processes end that persistent workers keep between epochs."""
@@ -117,6 +129,7 @@ def prepare(
 
 def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, overfit: bool) -> Any:
     shuffle = shuffles(loader)
+    _warn_of_workers(loader, kind, strategy)
     if os.environ.get(WORKERS_VARIABLE) == "1":  # seed_everything(workers=True)
         loader = seed_workers(loader)
     if overfit and kind in ("train", "val") and not in_order(loader):
@@ -129,6 +142,27 @@ def _process(loader: Any, kind: str, strategy: Strategy, replace_sampler: bool, 
         training=kind == "train",
         shuffle=shuffle and kind == "train" and not overfit,
         replace_sampler=replace_sampler,
+    )
+
+
+def _warn_of_workers(loader: Any, kind: str, strategy: Strategy) -> None:
+    if has_iterable_dataset(loader) and hasattr(loader.dataset, "__len__"):
+        warn(
+            f"The {kind} data set is iterable and has a length: make sure that it is that of all its worker processes together.",
+            PossibleUserWarning,
+        )
+    workers, persistent = getattr(loader, "num_workers", 0), getattr(loader, "persistent_workers", True)
+    if strategy.start_method == "spawn" and workers > 0 and not persistent:
+        warn(
+            f"The {kind} loader starts {workers} processes anew for each epoch, slowly in processes that were spawned: pass "
+            "DataLoader(persistent_workers=True).",
+            PossibleUserWarning,
+        )
+
+
+def _is_stateful(loader: Any) -> bool:
+    return callable(getattr(loader, "state_dict", None)) and callable(
+        getattr(loader, "load_state_dict", None)
     )
 
 
@@ -155,8 +189,15 @@ def length_of(loader: Any) -> float:
 
 
 def has_len_all_ranks(dataloader: Any, strategy: Strategy, allow_zero_length: bool = False) -> bool:
-    """Whether a loader knows its length, on every rank."""
+    """Whether a loader knows its length, on every rank. A warning where it is 0."""
+    if length_of(dataloader) == 0:
+        warn("The loader has no batches.")
     return strategy.reduce_boolean_decision(length_of(dataloader) != math.inf)
+
+
+def has_iterable_dataset(dataloader: Any) -> bool:
+    """Whether a loader draws from an IterableDataset, which has no indices."""
+    return isinstance(getattr(dataloader, "dataset", None), IterableDataset)
 
 
 def number_of_batches(length: float, limit: Limit, kind: str) -> float:
@@ -220,7 +261,7 @@ class Transfer:
 class OnDemand(Iterator[Any]):
     """The batches of a loop whose step fetches them itself: `training_step(self, dataloader_iter)`.
 
-    `next` gives (batch, batch index, loader index), the batch on its device.
+    `next` gives (batch, batch index, loader index), the batch on its device; `latest` holds what it gave last.
 
     Args:
         batches: yields those triples.
@@ -230,6 +271,12 @@ class OnDemand(Iterator[Any]):
     def __init__(self, batches: Iterator[tuple[Any, int, int | None]], transfer: Transfer) -> None:
         self._batches, self._transfer = batches, transfer
         self._ahead = next(batches, None)
+        self.latest: tuple[Any, int, int | None] = (None, 0, None if self._ahead is None else self._ahead[2])
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last batch was fetched."""
+        return self._ahead is None
 
     def turns(self) -> Iterator[OnDemand]:
         """Itself, as long as there are batches: what the loop iterates in place of them."""
@@ -240,7 +287,23 @@ class OnDemand(Iterator[Any]):
         if self._ahead is None:
             raise StopIteration
         (batch, batch_idx, loader_idx), self._ahead = self._ahead, next(self._batches, None)
-        return self._transfer(batch, loader_idx or 0), batch_idx, loader_idx or 0
+        batch = self._transfer(batch, loader_idx or 0)
+        self.latest = batch, batch_idx, loader_idx
+        return batch, batch_idx, loader_idx or 0
+
+
+def of_fetched(hooks: Hooks) -> Hooks:
+    """Batch hooks for a step that fetches batches itself: they get what it fetched last, before the first one None."""
+
+    def with_latest(hook: Hook) -> Hook:
+        def call(*args: Any) -> Any:
+            *outputs, on_demand, _ = args
+            batch, batch_idx, loader_idx = on_demand.latest
+            return hook(*outputs, batch, batch_idx, *(() if loader_idx is None else (loader_idx,)))
+
+        return call
+
+    return tuple(map(with_latest, hooks))
 
 
 def describe(source: Any) -> str:

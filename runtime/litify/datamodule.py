@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -128,8 +129,14 @@ class LightningDataModule(DataHooks, LoadsFromCheckpoint):
         """A data module from data sets alone; the training one shuffles unless it is iterable.
 
         Args:
+            batch_size, num_workers: of the loaders; `__init__` gets them, too, where it takes them.
             kwargs: arguments of `__init__`.
         """
+        accepted = inspect.signature(cls.__init__).parameters
+        takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+        for name, value in {"batch_size": batch_size, "num_workers": num_workers}.items():
+            if takes_any or name in accepted:
+                kwargs[name] = value
         module = cls(**kwargs)
 
         def loader(dataset: Dataset[Any], shuffle: bool = False) -> DataLoader[Any]:

@@ -4,9 +4,10 @@ Exception
 └── LitifyError                          everything litify raises by itself
     ├── MisconfigurationException (ValueError)   the Trainer, a module or a callback was put together wrongly
     ├── CheckpointError                  a checkpoint cannot be read, or is not of this model
-    └── MissingExtra (ImportError)       a package of an extra is not installed
+    └── MissingExtra (ModuleNotFoundError)       a package of an extra is not installed
 SystemExit
 ├── Interrupted                          Ctrl-C during fit: exit code 130
+├── SIGTERMException                     told to end during fit: exit code 143
 └── Requeued                             SLURM runs this job again: exit code 75
 BaseException
 └── SearchOver                           a Tuner has what it wanted; never leaves the Trainer
@@ -27,7 +28,7 @@ class CheckpointError(LitifyError, RuntimeError):
     """A checkpoint file cannot be read, is cut short, or does not belong to this model."""
 
 
-class MissingExtra(LitifyError, ImportError):
+class MissingExtra(LitifyError, ModuleNotFoundError):
     """A package that an extra installs is missing; the message names the extra."""
 
 

@@ -38,8 +38,7 @@ def evaluate(job: EvalJob, most: float = math.inf, inference_mode: bool = False)
         limits = [min(limit, most) for limit in loaders.limits]
         if sum(limits) == 0:
             return []
-        if job.state.fn == "fit":
-            loaders.set_epoch(job.trainer.strategy, job.state.epochs_processed)
+        loaders.set_epoch(job.trainer.strategy, job.state.epochs_processed)
         batches = iterate(job, loaders, limits)
         modes = start(job)
         if job.loaders is not loaders:  # a hook wants them anew (BatchSizeFinder)

@@ -189,6 +189,7 @@ def start_epoch(job: FitJob, state: State) -> int:
     if state.phase in (Phase.BATCHES, Phase.BATCH_END, Phase.VALIDATED):
         return resume_epoch(job, state)
     if job.resume is not None:
+        job.restore_loaders()
         if job.resume.get("iterated"):  # the first epoch's iterator is made before on_train_start
             restore_rng(job, "epoch_rng")
             job.iterate()
@@ -208,9 +209,10 @@ def start_epoch(job: FitJob, state: State) -> int:
 def resume_epoch(job: FitJob, state: State) -> int:
     """Go on in the middle of an epoch: its batches in the same order, those done already passed over. Returns the next index."""
     restore_rng(job, "epoch_rng")
+    done = 0 if job.restore_loaders() else state.batch
     job.iterate()
     assert job.loaders is not None
-    for _ in range(state.batch):
+    for _ in range(done):
         turn = next(job.iterator, None)
         if job.fetches and turn is not None:
             next(turn)
@@ -254,6 +256,8 @@ def train_batch(job: FitJob, state: State, batch: Any, batch_idx: int) -> bool:
             step_lr_after_batch(job, state, batch_idx)
             return False
     output = optimize(job, state, batch, batch_idx) if job.automatic else manual_step(job, batch, batch_idx)
+    if job.fetches:
+        state.is_last_batch = batch.is_over
     if job.configs:
         step_lr_after_batch(job, state, batch_idx)
     state.batch = batch_idx + 1
@@ -444,6 +448,7 @@ def end_unsized(job: FitJob, state: State, batch_idx: int) -> None:
     """A loader without a length has ended: what could not be known at its last batch happens now."""
     if batch_idx == 0:
         warn("The train loader yielded no batch in this epoch.")
+    if batch_idx == 0 or (job.fetches and state.is_last_batch):
         return
     state.is_last_batch = True
     left = batch_idx % job.accumulate

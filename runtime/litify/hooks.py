@@ -109,14 +109,15 @@ class HookTable:
         Args:
             monitoring: True for those that monitor a metric (EarlyStopping, ModelCheckpoint), False for the others.
         """
-        record = self._trainer.profiler.wrap
+        profiler = self._trainer.profiler
+        record = profiler.wrap
         return tuple(
             record(
                 partial(getattr(callback, name), self._trainer, self._module),
                 f"[Callback]{callback.state_key}.{name}",
             )
             for callback in self._callbacks
-            if replaced(name, callback)
+            if (profiler.active or replaced(name, callback))  # a report lists those that do nothing, too
             and callback._uses(name)
             and (monitoring is None or callback.monitors == monitoring)
         )

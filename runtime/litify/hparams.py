@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import torch
 from torch import nn
 from typing_extensions import Self
 
@@ -20,6 +21,7 @@ NAME_KEY = "hparams_name"
 HPARAMS_KEY = "hyper_parameters"
 DATA_KEY = "datamodule_hyper_parameters"
 OMEGACONF_KEY = "hparams_omegaconf"  # the hyperparameters were an OmegaConf object, and are to be one again
+INSTANTIATOR_KEY = "_instantiator"
 PAST_KEYS = ("hparams", "module_arguments")  # of Lightning before 1.0
 
 
@@ -191,7 +193,7 @@ def _check_modules(found: Mapping[str, Any]) -> None:
 def is_picklable(value: Any) -> bool:
     """Whether a checkpoint can hold it."""
     if isinstance(value, (str, int, float, bool, type(None), nn.Module)):
-        return True
+        return not isinstance(value, torch.jit.ScriptModule)
     try:
         pickle.dumps(value)
     except (pickle.PickleError, AttributeError, TypeError, RuntimeError):
@@ -284,6 +286,8 @@ class LoadsFromCheckpoint(HyperparametersMixin):
         Raises:
             CheckpointError: the file cannot be read, or its weights are not those of this class.
             TypeError: `__init__` does not take the kept hyperparameters, or needs more.
+            ValueError: `strict` is not what the class's `strict_loading` says, or the file names a function of its own to make
+                the instance, which is never called.
         """
         from litify.plugins.checkpoint_io import load  # here, as that module needs AttributeDict
 
@@ -294,6 +298,12 @@ class LoadsFromCheckpoint(HyperparametersMixin):
             from litify.hparams_files import load_hparams_file
 
             found = {**found, **load_hparams_file(hparams_file)}
+        maker = str(found.get(INSTANTIATOR_KEY, ""))
+        if maker and maker.rpartition(".")[2] != "instantiate_module":  # that is what LightningCLI puts there
+            raise ValueError(
+                f"{checkpoint_path}: asks to have {maker} called to make {cls.__name__}; what a file names is not called. Remove "
+                f"{INSTANTIATOR_KEY!r} from its hyperparameters if you trust the rest."
+            )
         try:
             instance = instantiate(cls, found, checkpoint.get(NAME_KEY), kwargs, OMEGACONF_KEY in checkpoint)
         except TypeError as error:

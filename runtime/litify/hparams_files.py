@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from litify import storage
 from litify.rank_zero import warn
 
 
@@ -82,7 +83,8 @@ def save_hparams_to_yaml(config_yaml: str | Path, hparams: Any, use_omegaconf: b
                 continue
             value = name
         kept[key] = value
-    Path(config_yaml).write_text(yaml.safe_dump(kept, sort_keys=False) if kept else "{}\n")
+    with storage.open_file(config_yaml, "w") as file:
+        file.write(yaml.safe_dump(kept, sort_keys=False) if kept else "{}\n")
 
 
 def _plain(value: Any) -> Any:

@@ -275,10 +275,27 @@ class FitJob:
         strategy, before_step = self.strategy, self._before_step(optimizer)
         if self._steps_plainly(optimizer):
             return _closure_then_step(optimizer, before_step)
-        with_gradients = (
-            torch.enable_grad()
-        )  # some optimizers turn them off in their step, and call the closure there
-        return lambda closure: strategy.optimizer_step(optimizer, with_gradients(closure), before_step)
+        automatic = self.automatic
+
+        def step(closure: Callable[[], Any]) -> Any:
+            ran = False
+
+            def noted() -> Any:
+                nonlocal ran
+                ran = True
+                with (
+                    torch.enable_grad()
+                ):  # some optimizers turn it off in their step, and call the closure there
+                    return closure()
+
+            answer = strategy.optimizer_step(optimizer, noted, before_step)
+            if automatic and not ran:
+                raise MisconfigurationException(
+                    f"{type(optimizer).__name__}.step did not call its closure, which computes the gradients; call it there."
+                )
+            return answer
+
+        return step
 
     def _before_step(self, optimizer: Optimizer) -> Callable[[], None] | None:
         hooks = [partial(hook, optimizer) for hook in self.before_optimizer_step]
@@ -336,7 +353,9 @@ class FitJob:
                 f"An epoch has {self.loaders.num_batches} batches, fewer than Trainer(log_every_n_steps={trainer.log_every_n_steps}): "
                 "step values are logged once in several epochs. Lower it to see more."
             )
-        self.val_every = _val_every(trainer, self.loaders.num_batches)
+        # A step that fetches may take several batches: only the end of its epoch is known.
+        whole = self.fetches and trainer.val_check_interval == 1.0
+        self.val_every = math.inf if whole else _val_every(trainer, self.loaders.num_batches)
         self.iterator = None
         # The first epoch's iterator is made here, before on_train_start, as Lightning does: making it draws a random number.
         if self.loaders.num_batches and self.resume is None:

@@ -140,7 +140,7 @@ class Slot:
         if self.computed is not None or self.total is None:
             return self.computed
         if self.metric:
-            self.computed = self.total.compute()
+            self.computed = _computed(self.name, self.total)
         elif self.sync is None:
             self.computed = self.total / self.weight if self.reduce == "mean" else self.total
         elif self.reduce == "mean":
@@ -399,6 +399,22 @@ def tensors(metrics: Metrics) -> dict[str, Any]:
 
 def _tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else torch.tensor(value, dtype=_dtype())
+
+
+def _computed(name: str, metric: Any) -> Any:
+    """The value of a torchmetrics.Metric.
+
+    Raises:
+        ValueError: it is not one number.
+    """
+    value = metric.compute()
+    if isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
+        return value
+    what = f"{value.numel()} elements" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    raise ValueError(
+        f"self.log({name!r}, ...): compute() of {type(metric).__name__} returned {what}, not one number; compute it yourself and log "
+        "its parts."
+    )
 
 
 def _dtype() -> torch.dtype:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from typing_extensions import Self
 
 from litify.classic.hooks import modernize_module
 from litify.datamodule import DataHooks
@@ -39,14 +40,13 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
         _results: Results | None
     example_input_array = None
     """Input for `forward`, which summaries and graphs are made from."""
-    strict_loading: bool = True
-    """Whether a checkpoint must hold exactly this module's weights."""
+    _strict_loading: bool | None = None
     prepare_data_per_node: bool = True
     _trainer = None
     _results = None  # what `log` writes to; the Trainer sets it for each running loop
     __jit_unused_properties__: ClassVar[list[str]] = [
         "trainer", "current_epoch", "global_step", "global_rank", "local_rank", "on_gpu", "device", "dtype", "logger", "loggers",
-        "hparams", "hparams_initial",
+        "hparams", "hparams_initial", "strict_loading",
     ]  # fmt: skip
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -156,11 +156,12 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             sync_dist_group: the process group to reduce over.
             add_dataloader_idx: append /dataloader_idx_N where there are several evaluation loaders.
             batch_size: the weight of this value in a mean; default: first dimension of the first tensor of the batch.
-            metric_attribute: accepted for compatibility; metrics need no name here.
+            metric_attribute: the attribute that holds a torchmetrics.Metric; not needed where this module has it anywhere within.
             rank_zero_only: only rank 0 calls this.
 
         Raises:
-            MisconfigurationException: the hook cannot log, or the arguments make no sense together.
+            MisconfigurationException: the hook cannot log, the arguments make no sense together, or a torchmetrics.Metric is no
+                attribute of the module, so that it would be another one for each step.
             ValueError: a tensor with several elements, or something that is no number.
         """
         results = self._results
@@ -172,12 +173,22 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
                add_dataloader_idx, rank_zero_only)  # fmt: skip
         slot = results.slots.get(key)
         if slot is None:
+            self._check_metric(name, value, metric_attribute)
             slot = results.register(key, value, sync_dist_group)
             if logger and self._trainer is not None and not self._trainer.loggers:
                 warn(
                     f"self.log({name!r}, logger=True): the Trainer has no logger, so the value goes nowhere but to callbacks."
                 )
         results.update(slot, value, batch_size)
+
+    def _check_metric(self, name: str, value: Any, attribute: str | None) -> None:
+        if not isinstance(value, nn.Module) or any(value is module for module in self.modules()):
+            return
+        if attribute is None or not hasattr(self, attribute):
+            raise MisconfigurationException(
+                f"self.log({name!r}, ...) got a {type(value).__name__} that is no attribute of {type(self).__name__}: keep it as one, made "
+                "in __init__, so that it collects all steps."
+            )
 
     def _log_nowhere(self, name: str) -> None:
         trainer = self._trainer
@@ -313,17 +324,32 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
 
     # -- weights -----------------------------------------------------------------------------------------------------
 
-    def freeze(self) -> None:
-        """No parameter requires gradients, and the module is in eval mode."""
-        for parameter in self.parameters():
-            parameter.requires_grad = False
-        self.eval()
+    @property
+    def strict_loading(self) -> bool:
+        """Whether a checkpoint must hold exactly this module's weights; True where nothing was said."""
+        return self._strict_loading is not False
 
-    def unfreeze(self) -> None:
-        """All parameters require gradients, and the module is in train mode."""
-        for parameter in self.parameters():
-            parameter.requires_grad = True
-        self.train()
+    @strict_loading.setter
+    def strict_loading(self, strict: bool | None) -> None:
+        self._strict_loading = strict
+
+    def _strict(self, asked: bool | None) -> bool:
+        said = (
+            self._strict_loading if isinstance(type(self).strict_loading, property) else self.strict_loading
+        )
+        if asked is not None and said is not None and asked != said:
+            raise ValueError(
+                f"load_from_checkpoint(strict={asked}), but {type(self).__name__}.strict_loading is {said}; say it in one place."
+            )
+        return self.strict_loading if asked is None else asked
+
+    def freeze(self) -> Self:
+        """No parameter requires gradients, and the module is in eval mode. Returns the module."""
+        return self.requires_grad_(False).eval()
+
+    def unfreeze(self) -> Self:
+        """All parameters require gradients, and the module is in train mode. Returns the module."""
+        return self.requires_grad_(True).train()
 
     def _load_weights(self, checkpoint: dict[str, Any], strict: bool | None, path: Any) -> None:
         self.on_load_checkpoint(checkpoint)
@@ -332,9 +358,7 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
                 f"{path}: holds no weights (no 'state_dict'); is it a checkpoint of a Trainer?"
             )
         try:
-            keys = self.load_state_dict(
-                checkpoint["state_dict"], strict=self.strict_loading if strict is None else strict
-            )
+            keys = self.load_state_dict(checkpoint["state_dict"], strict=self._strict(strict))
         except RuntimeError as error:
             raise CheckpointError(
                 f"{path}: its weights are not those of {type(self).__name__}: {error}"
@@ -343,6 +367,16 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
             warn(
                 f"{path}: missing weights {keys.missing_keys}, weights without a place {keys.unexpected_keys}."
             )
+
+    @contextmanager
+    def without_trainer(self) -> Iterator[None]:
+        """For torch.jit, which reads every attribute, and would meet the error of `trainer` where there is none."""
+        trainer = self._trainer
+        self.trainer = trainer or object()  # type: ignore[assignment]
+        try:
+            yield
+        finally:
+            self.trainer = trainer
 
     def to_torchscript(
         self,
@@ -371,11 +405,8 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
                     "to_torchscript(method='trace') needs an input: pass example_inputs, or set self.example_input_array."
                 )
         modes = [(module, module.training) for module in self.modules()]
-        trainer = self._trainer
-        if trainer is None:  # torch.jit reads every attribute, and would meet the error of `trainer`
-            self.trainer = object()  # type: ignore[assignment]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self.without_trainer():
                 self.eval()
                 made = (
                     torch.jit.script(self, **kwargs)
@@ -383,7 +414,6 @@ class LightningModule(ModuleHooks, DataHooks, LoadsFromCheckpoint, nn.Module):
                     else torch.jit.trace(self, example_inputs, **kwargs)  # type: ignore[no-untyped-call]
                 )
         finally:
-            self.trainer = trainer
             for module, training in modes:
                 module.training = training
         if file_path is not None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from litify import checkpoint, evaluate
 from litify.compiling import compile_networks
-from litify.errors import CheckpointError, Interrupted, MisconfigurationException, SearchOver, WorkersDone
+from litify.errors import (
+    CheckpointError,
+    Interrupted,
+    MisconfigurationException,
+    SearchOver,
+    SIGTERMException,
+    WorkersDone,
+)
 from litify.fit import fit
 from litify.hooks import HookTable, is_overridden, replaced
 from litify.hparams import clean_namespace
@@ -22,6 +26,7 @@ from litify.metrics import scalars
 from litify.module import LightningModule
 from litify.optim import configure
 from litify.rank_zero import PossibleUserWarning, say, warn
+from litify.signals import batch_first
 from litify.state import Phase, RunningStage, TrainerFn, TrainerStatus
 from litify.summary import start_block
 
@@ -107,10 +112,13 @@ def _run(
     _prepare_data(trainer, module)
     trainer.resumed_from = ckpt_paths[0] if fitting and ckpt_paths else None  # setup hooks may ask
     _setup(trainer, module, hooks, fn)
-    kept = _restore(trainer, module, ckpt_paths, weights_only, fitting)
+    later = strategy.restore_checkpoint_after_setup
+    kept = None if later else _restore(trainer, module, ckpt_paths, weights_only, fitting)
     if trainer.compiler is not None:
         compile_networks(module, trainer.compiler)
-    strategy.setup_module(module, training=fitting)
+    strategy.setup(trainer)
+    if later:
+        kept = _restore(trainer, module, ckpt_paths, weights_only, fitting)
     trainer.forget_metrics()
     answer = None
     if fitting:
@@ -214,30 +222,6 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
         fit(job)
 
 
-@contextmanager
-def batch_first(trainer: Trainer) -> Iterator[None]:
-    """Ctrl-C ends training after the running batch, where a checkpoint can go on exactly; a second one at once."""
-    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if threading.current_thread() is not threading.main_thread() or not usual:
-        yield
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if trainer.interrupt_asked is not None:
-            raise KeyboardInterrupt
-        trainer.interrupt_asked = interrupt
-
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    trainer.interrupt_asked = None
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def _evaluate(
     trainer: Trainer, module: LightningModule, hooks: HookTable, fn: TrainerFn, options: dict[str, Any]
 ) -> Any:
@@ -274,11 +258,16 @@ def has_validation(trainer: Trainer, module: LightningModule) -> bool:
     """Whether fit validates: there is a validation_step, there is data for it, and batches are allowed."""
     if trainer.limit_val_batches == 0 or not is_overridden("validation_step", module):
         return False
-    owner = trainer.datamodule
+    return has_loader(trainer, module, "val")
+
+
+def has_loader(trainer: Trainer, module: LightningModule, short: str) -> bool:
+    """Whether there is data of a kind: given to the Trainer, or by the module or its data module."""
+    name, owner = f"{short}_dataloader", trainer.datamodule
     return (
-        trainer.sources.get("val") is not None
-        or is_overridden("val_dataloader", module)
-        or (owner is not None and is_overridden("val_dataloader", owner))
+        trainer.sources.get(short) is not None
+        or is_overridden(name, module)
+        or (owner is not None and is_overridden(name, owner))
     )
 
 
@@ -294,7 +283,7 @@ def _verify(trainer: Trainer, module: LightningModule, fn: TrainerFn) -> None:
             if not is_overridden(method, module):
                 raise MisconfigurationException(f"{name} has no {method}, which fit needs; define it.")
         _verify_manual(trainer, module)
-        step, loader = is_overridden("validation_step", module), trainer.sources.get("val") is not None
+        step, loader = is_overridden("validation_step", module), has_loader(trainer, module, "val")
         if loader and not step:
             warn(f"There is validation data, but {name} has no validation_step: validation is left out.")
         elif step and not has_validation(trainer, module) and trainer.limit_val_batches != 0:
@@ -303,6 +292,8 @@ def _verify(trainer: Trainer, module: LightningModule, fn: TrainerFn) -> None:
     method = f"{KINDS[fn]}_step"
     if method != "predict_step" and not is_overridden(method, module):
         raise MisconfigurationException(f"{name} has no {method}, which Trainer.{fn} needs; define it.")
+    if getattr(module, method) is None:
+        raise MisconfigurationException(f"{name}.{method} is None; define it, or leave it as it was.")
     if (
         method == "predict_step"
         and not is_overridden(method, module)
@@ -335,7 +326,7 @@ def _failed(trainer: Trainer, error: BaseException) -> Any:
                 hook(error)
         if trainer.datamodule is not None:
             trainer.datamodule.on_exception(error)
-        if isinstance(error, KeyboardInterrupt) and trainer.state.fn is TrainerFn.FITTING:
+        if isinstance(error, (KeyboardInterrupt, SIGTERMException)) and trainer.state.fn is TrainerFn.FITTING:
             path = checkpoint.keep_interrupted(trainer)
     finally:
         trainer.profiler.teardown(str(trainer.state.fn))

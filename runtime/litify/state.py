@@ -103,3 +103,6 @@ class State:
     @property
     def stopped(self) -> bool:
         return self.status.stopped
+
+
+TrainerState = State  # what Lightning calls it

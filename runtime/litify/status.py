@@ -78,11 +78,12 @@ class Status:
         """The checkpoint that the latest call started from, or None."""
         self.resumed_from: str | None = None
         self.should_stop = False
+        self.received_sigterm = False
+        """Whether the process was told to end, by SIGTERM, during fit."""
         self.interrupt_asked: Callable[[], None] | None = None
         """What is to happen after the running batch, at a signal's wish."""
         self.stop_reason = ""
         self.compiler: Compiler | None = None
-        self.warn_epochs = False
         self.has_timer = False
         self.num_training_batches: float = math.inf
         self._callback_metrics: Metrics = {}
@@ -116,6 +117,14 @@ class Status:
         for module in self.loggable:
             object.__setattr__(module, "_results", None if self.barebones else results)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to a call that runs, or ran."""
+        return {
+            **vars(self),
+            **dict.fromkeys(("hooks", "job", "eval_job", "results", "interrupt_asked")),
+            "loggable": [],
+        }
+
     def forget_jobs(self) -> None:
         """Let go of what an earlier call needed."""
         self.hooks = self.job = self.eval_job = self.results = None
@@ -126,6 +135,8 @@ class Status:
         for module in self.loggable:
             object.__setattr__(module, "_results", None)
         self.loggable = []
+        for callback in self.callbacks:
+            callback._running_module = None
         self.results = None
         self.state.stage = None
         for job in (self.job, self.eval_job, self.job.validation if self.job is not None else None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from litify.datamodule import LightningDataModule
 from litify.errors import MisconfigurationException
 from litify.module import LightningModule
 from litify.place import choose
-from litify.precision.base import Uninitialized
 from litify.rank_zero import PossibleUserWarning, warn
 from litify.running import call
 from litify.state import State, TrainerFn
@@ -173,17 +172,12 @@ class Trainer(Attached):
         self.last_val_time = time.monotonic()
 
     def _set_lengths(self, given: dict[str, Any], fast: int) -> None:
-        """How long fit goes on; the limit of epochs that holds where nothing was said depends on the other limits."""
+        """How long fit goes on. `max_epochs` that nobody gave is None until fit."""
         self.max_epochs, self.min_epochs = given["max_epochs"], given["min_epochs"]
         self.max_steps, self.min_steps = given["max_steps"], given["min_steps"]
         if fast:
             self.max_epochs, self.max_steps, self.num_sanity_val_steps = 1, fast, 0
             self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
-        if self.max_epochs is None:
-            unlimited = self.max_steps != -1 or self.has_timer
-            if not unlimited:
-                self.warn_epochs = True
-            self.max_epochs = -1 if unlimited else 1000
         if self.min_epochs is None:
             self.min_epochs = 1 if self.min_steps is not None else 0
 
@@ -217,11 +211,8 @@ class Trainer(Attached):
         self.should_stop = False
         restarts.begin_fit()
         model = self.attach(model, datamodule, train=train_dataloaders, val=val_dataloaders)
-        if self.warn_epochs:
-            warn(
-                "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end.",
-                PossibleUserWarning,
-            )
+        if self.max_epochs is None:
+            self.max_epochs = self._default_max_epochs()
         paths = self.find_checkpoint(
             ckpt_path if ckpt_path is not None else flags.ckpt_path(), TrainerFn.FITTING, True
         )
@@ -301,6 +292,15 @@ class Trainer(Attached):
         )
         return answer
 
+    def _default_max_epochs(self) -> int:
+        if self.max_steps != -1 or self.has_timer:
+            return -1
+        warn(
+            "max_epochs was not set: training stops after 1000 epochs. Pass max_epochs, or -1 for no end.",
+            PossibleUserWarning,
+        )
+        return 1000
+
     def _known(self, model: LightningModule | None, fn: TrainerFn) -> LightningModule:
         if model is not None:
             return model
@@ -340,11 +340,7 @@ class Trainer(Attached):
         Args:
             empty_init: True leaves weights uninitialized, for a checkpoint that is loaded into them.
         """
-        with ExitStack() as stack:
-            stack.enter_context(self.strategy.root_device)
-            stack.enter_context(self.strategy.precision.module_init_context())
-            if empty_init:
-                stack.enter_context(Uninitialized())
+        with self.strategy.tensor_init_context(empty_init):
             yield
 
     def save_checkpoint(

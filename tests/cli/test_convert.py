@@ -75,6 +75,15 @@ def test_in_place(folder: Path) -> None:
     assert sorted(os.listdir(folder)) == ["train.py"]
 
 
+def test_line_ends_stay_and_the_encoding_is_utf8(folder: Path) -> None:
+    text = "# -*- coding: latin-1 -*-\n" + RAW.replace("import torch\n", 'import torch\n\nplace = "caf\u00e9"\n', 1)
+    (folder / "windows.py").write_bytes((text + "print(place)\n").encode("latin-1").replace(b"\n", b"\r\n"))
+    assert litify("convert", "windows.py", cwd=folder).returncode == 0
+    data = (folder / "windows_lit.py").read_bytes()
+    assert data.count(b"\n") == data.count(b"\r\n") > 10
+    assert 'place = "caf\u00e9"' in data.decode() and b"latin-1" not in data
+
+
 def test_never_overwrites_what_it_did_not_write(folder: Path) -> None:
     mine = folder / "train_lit.py"
     mine.write_text("# my own work\n")
@@ -89,6 +98,26 @@ def test_never_overwrites_what_it_did_not_write(folder: Path) -> None:
 def test_target_lightning(folder: Path) -> None:
     done = litify("convert", "train.py", "--target", "lightning", "-o", "-", cwd=folder)
     assert "from lightning import" in done.stdout
+
+
+def test_idiomatic_or_refused(folder: Path) -> None:
+    done = litify("convert", "train.py", "--style", "idiomatic", cwd=folder)
+    assert done.returncode == 0 and "automatic optimization" in done.stdout
+    late = RAW.replace(
+        "        optimizer.step()\n", "        optimizer.zero_grad()\n        optimizer.step()\n"
+    )
+    (folder / "late.py").write_text(late)
+    done = litify("convert", "late.py", "--style", "idiomatic", cwd=folder)
+    assert done.returncode == 1 and not (folder / "late_lit.py").exists()
+    assert (
+        "late.py:14: LC208 not idiomatic: zero_grad() stands between backward() and step(), or more than once"
+        in done.stderr
+    )
+    two = RAW.replace("for epoch", "other = optim.SGD(net.parameters(), lr=0.2)\nfor epoch").replace(
+        "        optimizer.step()\n", "        optimizer.step()\n        other.step()\n"
+    )
+    (folder / "two.py").write_text(two)
+    assert litify("convert", "two.py", "--style", "idiomatic", cwd=folder).returncode == 0
 
 
 def test_json_report(folder: Path) -> None:

@@ -47,6 +47,7 @@ def test_case(case: Path, request: pytest.FixtureRequest) -> None:
         case.write_text(f"{source}# output\n{text}")
         return
     assert text == expected
+    assert [f"{f.line} {f.code} {f.message}" for f in lint_text(text, "train_lit.py")] == []
 
 
 @pytest.mark.parametrize(

@@ -271,17 +271,17 @@ class Fitter:
     def __init__(self):
         self.optimizer = torch.optim.SGD(model.parameters(), lr=1)
 
-    def fit(self):
-        for data, target in loader:
-            F.cross_entropy(model(data), target).backward()
-            self.optimizer.step()
+    def update(self, data, target):
+        F.cross_entropy(model(data), target).backward()
+        self.optimizer.step()
 
 fitters = [Fitter()]
-fitters[0].fit()
+for data, target in loader:
+    fitters[0].update(data, target)
 """
 REFUSED = {
     "gradients, but no step": ("LC205", 14, f"{SETUP}{LOOP}".replace("optimizer.step()", "pass")),
-    "class": ("LC202", 18, METHODS),
+    "class": ("LC202", 17, METHODS),
     "optimizer bound again": (
         "LC206",
         17,

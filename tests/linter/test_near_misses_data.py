@@ -114,6 +114,9 @@ class TestRanks:
         assert in_module("def on_fit_start(self):\n    self.n = dist.get_rank(self.group)", self.DIST) == []
         guarded = "def n(self):\n    return dist.get_rank() if dist.is_initialized() else 0"
         assert in_module(guarded, self.DIST) == []
+        beside = "def shuffle(self):\n    {}(self.x)\n    return self.x[dist.get_rank()]"
+        assert in_module(beside.format("dist.broadcast"), self.DIST) == []
+        assert in_module(beside.format("self.all_gather"), self.DIST) == ["LIT404"]
         assert (
             codes_of(f"{self.DIST}\n\nclass Lit(LightningModule):\n    x = 1\n\nprint(dist.get_rank())\n")
             == []
@@ -191,6 +194,7 @@ class TestData:
             ("random_split(self.x, [1, 2], generator=self.g)", []),
             ("random_split(self.x, [1, 2], self.g)", []),
             ("random_split(self.x, **self.options)", []),
+            ("random_split(self.x, [len(self.x)])", []),
         ],
     )
     def test_splits(self, call, found):
@@ -235,6 +239,11 @@ class TestData:
         ("body", "found"),
         [
             ("return {'loss': loss, 'log': logs}", ["LIT607"]),
+            (
+                "return {'loss': loss, 'log': logs}\n\n"
+                "def on_fit_start(self):\n    self.training_step = logged(self.training_step)",
+                [],
+            ),
             ("return OrderedDict({'loss': loss, 'progress_bar': logs})", ["LIT607"]),
             ("result = {'loss': loss, 'log': logs, 'progress_bar': logs}\n    return result", ["LIT607"] * 2),
             ("return {'loss': loss, 'logits': logs}", []),
@@ -304,6 +313,8 @@ class TestLogging:
         [
             "if self.trainer.is_global_zero:\n    print(1)",
             "if self.global_rank == 0 and batch_idx == 0:\n    print(1)",
+            "try:\n    self.model(batch)\nexcept RuntimeError as error:\n    print(error)",
+            "if torch.isnan(batch).any():\n    print(batch)\n    raise ValueError('not a number')",
             "print(1, file=self.log_file)",
             "self.print(1)",
         ],
@@ -342,11 +353,41 @@ class TestLogging:
             ("self.all.append(float(loss.item()))", 1),
             ("n = loss.item()\nself.log('n', n)", 1),
             ("self.log_dict({'n': loss.item()})", 1),
+            ("n = batch[-1].item() + 1\nself.log('x', loss, batch_size=n)", 0),
             ("self.x = loss.detach().cpu()", 1),
+            ("a, b = int(batch[0].item()), int(batch[1].item())\nx = batch[:, a : b - a]", 0),
+            ("a, b = batch[0].item(), batch[1].item()\nx = batch[:, :a]\nself.all.append(b)", 1),
         ],
     )
     def test_host_sync_by_what_becomes_of_it(self, body, found):
         assert in_step(body) == ["LIT602"] * found
+
+    @pytest.mark.parametrize(
+        ("loader", "found"),
+        [
+            ("webdataset.WebLoader", []),
+            ("torch.utils.data.DataLoader", ["LIT403"]),
+            ("make_loader", ["LIT403"]),
+        ],
+    )
+    def test_samplers_of_other_loaders(self, loader, found):
+        imports = "import webdataset\nfrom torch.utils.data import DistributedSampler\nfrom litify import LightningDataModule"
+        hook = "def train_dataloader(self):\n    sampler = DistributedSampler(self.x)\n    return {}(self.x, sampler=sampler)"
+        assert in_module(hook.format(loader), imports, "LightningDataModule") == found
+
+    @pytest.mark.parametrize(
+        ("use", "found"),
+        [
+            ("x = torch.randint(9, (self.rays,))", 0),
+            ("x = x[: self.rays]", 0),
+            ("for i in range(self.rays):\n        pass", 0),
+            ("self.log('rays', self.rays)", 1),
+            ("print(self.rays)", 1),
+        ],
+    )
+    def test_host_sync_for_a_size_that_another_method_takes(self, use, found):
+        step = "def training_step(self, batch, batch_idx):\n    self.rays = int(batch.sum().item())\n    return self.loss(batch)"
+        assert in_module(f"{step}\n\ndef draw(self, x):\n    {use}") == ["LIT602"] * found
 
     def test_host_sync_elsewhere(self):
         assert in_step("x = batch.mean().item()", "validation_step") == []

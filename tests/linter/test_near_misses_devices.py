@@ -80,6 +80,23 @@ class TestDeviceMove:
         """
         assert [f.line for f in findings(text)] == [11]
 
+    def test_a_pipeline_is_no_module(self):
+        text = """
+        from diffusers import {0}
+        from litify import LightningModule
+
+        class Lit(LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.drawn = {0}.from_pretrained("x")
+
+            def on_fit_start(self):
+                self.drawn.to("cuda")
+                self.drawn(1)
+        """
+        assert codes_of(text.format("DiffusionPipeline")) == []
+        assert codes_of(text.format("UNet2DModel")) == ["LIT101"]
+
     def test_own_evaluation_with_a_loader_of_its_own(self):
         body = """
         def on_train_epoch_end(self):
@@ -93,6 +110,26 @@ class TestDeviceMove:
             print(self.total)
         """
         assert in_module(body) == []
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "batch = next(dataloader_iter)\nx = batch['x'].cuda()",
+            "batch, index, _ = next(dataloader_iter)\nx, y = batch\nx = x.cuda()",
+            "batch = self.get_batch(dataloader_iter)\nbatch = {k: v.cuda() for k, v in batch.items()}",
+            "for x, y in tqdm(self.loaders['val']):\n    x = x.cuda()",
+            "for i, x in enumerate(self.loader):\n    x = x.float().cuda()",
+        ],
+    )
+    def test_batches_that_nobody_has_moved(self, body):
+        step = f"def training_step(self, dataloader_iter):\n{textwrap.indent(body, '    ')}\n    return self.loss(x)"
+        assert in_module(step) == []
+
+    @pytest.mark.parametrize(
+        "body", ["for x in batch:\n    x = x.cuda()", "for i in range(3):\n    x = torch.zeros(i).cuda()"]
+    )
+    def test_loops_over_what_the_trainer_moves(self, body):
+        assert in_step(body) == ["LIT101"]
 
     def test_parts_of_the_batch_in_a_comprehension(self):
         assert in_step("views = [view.to(self.device) for view in batch[0]]") == ["LIT101"]
@@ -147,6 +184,78 @@ class TestPrecisionAndDevices:
     def test_devices_set_by_hand(self, call):
         text = f"import torch\nfrom litify import Trainer\ntorch.{call}(3)\nTrainer()\n"
         assert codes_of(text) == ([] if "empty" in call else ["LIT105"])
+
+    @pytest.mark.parametrize(
+        ("body", "found"),
+        [
+            ("self.net = self.net.cuda()", ["LIT102"]),
+            ("batch['x'].cuda(non_blocking=True)", ["LIT102"]),
+            ("self.net.to(pl_module.device)", []),
+            ("self.net.cuda(self.gpu)", []),
+            ("torch.cuda.synchronize()", []),
+        ],
+    )
+    def test_moves_in_callbacks(self, body, found):
+        hook = f"def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):\n    {body}"
+        assert in_module(hook, "from litify import Callback", "Callback") == found
+        assert in_module(f"def __init__(self):\n    {body}", "from litify import Callback", "Callback") == []
+
+    @pytest.mark.parametrize(
+        ("precision", "found"),
+        [
+            ("", 1),
+            ("enabled=True", 1),
+            ("enabled=False", 0),
+            ("enabled=self.on", 1),
+            ("enabled=epoch > 3", 0),
+        ],
+    )
+    def test_precision_in_a_step(self, precision, found):
+        body = f"with torch.cuda.amp.autocast({precision}):\n    x = self.model(batch)"
+        assert in_step(body) == ["LIT103"] * found
+
+    def test_synchronized_batch_norms(self):
+        convert = "self.net = torch.nn.SyncBatchNorm.convert_sync_batchnorm({})"
+        assert in_module(INIT + "    " + convert.format("self.net")) == ["LIT401"]
+        assert in_module(INIT + "    " + convert.format("self.net, process_group=self.group")) == []
+        assert in_module("def configure_model(self):\n    " + convert.format("self.net")) == []
+
+    def test_what_launchers_say(self):
+        text = "import os\nfrom litify import LightningModule"
+        hook = "def setup(self, stage):\n    {}"
+        assert in_module(hook.format("x = int(os.environ['LOCAL_RANK'])"), text) == ["LIT404"]
+        assert in_module(hook.format("x = os.environ['WORLD_SIZE']"), text) == ["LIT404"]
+        assert in_module(hook.format("x = os.environ['DATA']"), text) == []
+        assert in_module(hook.format("os.environ['RANK'] = '0'"), text) == []
+        assert in_module(hook.format("x = os.environ.get('LOCAL_RANK', 0)"), text) == []
+        assert (
+            in_module("def __init__(self):\n    super().__init__()\n    x = os.environ['RANK']", text) == []
+        )
+
+    def test_the_device_that_the_trainer_has_chosen(self):
+        text = "def {}(self, trainer):\n    super().__init__()\n    torch.cuda.set_device({})"
+        assert in_module(text.format("__init__", "trainer.local_rank")) == []
+        assert in_module(text.format("__init__", "self.gpu")) == ["LIT105"]
+
+    def test_devices_that_the_environment_names(self):
+        text = "import os\nfrom litify import Trainer\nos.environ['CUDA_VISIBLE_DEVICES'] = {}\nTrainer()\n"
+        assert codes_of(text.format("os.environ['GPUS']")) == []
+        assert codes_of(text.format("args.gpus")) == ["LIT105"]
+
+    def test_groups_for_something_else(self):
+        call = "dist.init_process_group('gloo', rank=0, world_size={})"
+        lightning = "import torch.distributed as dist\nfrom litify import LightningModule, Trainer\n{}\n"
+        assert codes_of(lightning.format(f"Trainer()\n{call.format(2)}")) == ["LIT402"]
+        assert codes_of(lightning.format(f"Trainer()\n{call.format(1)}")) == []
+        alone = f"def convert():\n    size = 1\n    {call.format('size')}\nTrainer()"
+        assert codes_of(lightning.format(alone)) == []
+        tool = f"class Lit(LightningModule): ...\ndef build(n):\n    {call.format('n')}"
+        assert codes_of(lightning.format(tool)) == []
+
+    def test_a_flush_after_an_error(self):
+        body = "try:\n    self.model(batch)\n{}:\n    torch.cuda.empty_cache()"
+        assert in_step(body.format("except RuntimeError")) == []
+        assert in_step(body.format("finally")) == ["LIT106"]
 
     def test_a_flush_each_epoch(self):
         imports = "import gc\nfrom litify import LightningModule"

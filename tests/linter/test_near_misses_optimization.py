@@ -44,6 +44,23 @@ class TestOptimization:
         step = "def training_step(self, batch, batch_idx):\n    self.optimizers().step()"
         assert in_module(f"{setting}\n\n{step}") == []
 
+    def test_gradients_zeroed_in_the_step_because_the_hook_does_nothing(self):
+        step = "def training_step(self, batch, batch_idx):\n    self.optimizer.zero_grad()\n    return self.loss(batch)"
+        hook = "def {}(self, *args, **kwargs):\n    return\n\n"
+        assert in_module(hook.format("optimizer_zero_grad") + step) == []
+        assert in_module(hook.format("zero") + step) == ["LIT203"]
+
+    def test_a_step_that_trains_through_another_method(self):
+        step = "def training_step(self, batch, batch_idx):\n    self.outer(batch)\n\n"
+        outer = "def outer(self, batch):\n    self.fast(batch)\n    {}"
+        assert in_module(step + outer.format("self.optimizers().step()")) == ["LIT202"]
+        assert in_module(step + outer.format("self.meter.step()")) == ["LIT802"]
+
+    def test_a_step_that_only_raises(self):
+        body = "def training_step(self, batch, batch_idx):\n    self.refuse()\n\ndef refuse(self):\n    {}"
+        assert in_module(body.format("raise NotImplementedError('for predictions only')")) == []
+        assert in_module(body.format("self.n = 3")) == ["LIT802"]
+
     def test_setting_it_true_changes_nothing(self):
         step = "def training_step(self, batch, batch_idx):\n    self.optimizers().step()\n    return batch"
         assert in_module(f"automatic_optimization = True\n\n{step}") == ["LIT202"]
@@ -196,6 +213,27 @@ class TestModes:
             )
             == []
         )
+
+    def test_dropout_that_stays_on_for_sampling(self):
+        assert in_step("if self.sampled:\n    self.train()\nelse:\n    self.eval()", "predict_step") == []
+        assert in_step("if self.sampled:\n    self.eval()", "predict_step") == ["LIT301"]
+
+    def test_a_prediction_that_users_call_themselves(self):
+        step = "def {}(self, x, batch_idx{}):\n    self.eval()\n    x = x.to(self.device)\n    with torch.no_grad():\n        y = x"
+        assert in_module(step.format("predict_step", "=0")) == []
+        assert in_module(step.format("predict_step", "")) == ["LIT301", "LIT101", "LIT302"]
+        assert in_module(step.format("predict_step", ", height, width, steps")) == []
+        assert in_module(step.format("test_step", "=0")) == ["LIT301", "LIT101", "LIT302"]
+
+    def test_a_pass_that_only_collects(self):
+        body = (
+            "def training_step(self, batch, batch_idx):\n    self.eval()\n    self.found.append(batch)\n\n{}"
+        )
+        assert in_module(body.format("def configure_optimizers(self):\n    return None")) == []
+        assert in_module(body.format("def configure_optimizers(self):\n    return self.made")) == [
+            "LIT802",
+            "LIT301",
+        ]
 
     def test_train_after_an_evaluation_by_hand(self):
         assert in_step("self.model.train()\nself.loss_of(self.teacher.eval())") == []

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from linting import codes_of, findings
 
+from litify_linter.check import check_source
+from litify_linter.config import Settings
+
 
 def trainer(arguments: str, package: str = "litify") -> list[str]:
     return codes_of(f"from {package} import Trainer\ntrainer = Trainer({arguments})\n")
@@ -90,6 +93,95 @@ class TestRawTrainingLoop:
         assert codes_of(text.format("x.data.add_(x.grad, alpha=-0.1)")) == ["LIT901"]
         assert codes_of(text.format("self.w[i] -= 0.1 * self.w[i].grad")) == ["LIT901"]
 
+    @pytest.mark.parametrize(
+        ("optimizer", "found"),
+        [
+            ("torch.optim.Adam([image], lr=0.1)", []),
+            ("torch.optim.LBFGS([image.requires_grad_()])", []),
+            ("torch.optim.SGD(params=[image], lr=0.1)", []),
+            ("AdamUniform([image], lr=0.1)", []),
+            ("AdamUniform(model.parameters(), lr=0.1)", ["LIT901"]),
+            ("torch.optim.SGD([w, b], lr=0.1)", ["LIT901"]),
+            ("torch.optim.SGD([*model.parameters()], lr=0.1)", ["LIT901"]),
+            ("torch.optim.SGD([{'params': model.parameters()}], lr=0.1)", ["LIT901"]),
+        ],
+    )
+    def test_what_changes_is_an_input(self, optimizer, found):
+        text = f"import torch\noptimizer = {optimizer}\nfor i in range(9):\n    loss.backward()\n    optimizer.step()\n"
+        assert codes_of(text) == found
+
+    def test_one_input_and_one_model_in_a_file(self):
+        text = """
+        import torch
+
+        def dream(image):
+            optimizer = torch.optim.Adam([image])
+            for i in range(9):
+                model(image).backward()
+                optimizer.step()
+
+        def train(model):
+            optimizer = torch.optim.Adam(model.parameters())
+            scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 3)
+            for x in loader:
+                model(x).backward()
+                optimizer.step()
+        """
+        assert [f.line for f in findings(text)] == [13]
+
+    @pytest.mark.parametrize(
+        ("loop", "found"),
+        [
+            ("for x in self.train_loader:", True),
+            ("for i, x in enumerate(tqdm(loader)):", True),
+            ("for i in range(0, len(x), 32):", True),
+            ("while True:\n            x = next(batches)", True),
+            ("for i in range(self.steps):\n            x = self.get_batch()", True),
+            ("for i in range(self.epochs):", False),
+            ("for model in self.ensemble:", False),
+            ("for i in trange(self.training_samples):\n            x = self.sample()", False),
+        ],
+    )
+    def test_methods_train_when_they_take_batches(self, loop, found):
+        step = "            loss.backward()\n            optimizer.step()\n"
+        method = f"import torch\nclass Fitted:\n    def fit(self):\n        {loop}\n{step}"
+        assert codes_of(method) == ["LIT901"] * found
+        function = f"import torch\ndef fit(self):\n        {loop}\n{step}"
+        assert codes_of(function) == ["LIT901"]
+
+    def test_a_loop_that_drives_the_step_of_a_module(self):
+        text = "import torch\nfor x in data:\n    loss = model.{}(x, 0)\n    loss.backward()\n    optimizer.step()\n"
+        assert codes_of(text.format("training_step")) == []
+        assert codes_of(text.format("step")) == ["LIT901"]
+
+    def test_a_loop_made_for_a_library_to_call(self):
+        text = """
+        import torch
+
+        def train(model, optimizer, {}):
+            for x in loader:
+                training_step(x, model).backward()
+                optimizer.step()
+        """
+        assert codes_of(text.format("training_step")) == []
+        assert codes_of(text.format("epochs")) == ["LIT901"]
+
+    def test_methods_named_like_those_of_lists(self):
+        text = """
+        import torch
+
+        class Population:
+            def {0}(self, x):
+                self.loss(x).backward()
+                self.optimizer.step()
+
+        def actions(data, found):
+            for x in data:
+                found.{0}(x)
+        """
+        assert codes_of(text.format("append")) == []
+        assert codes_of(text.format("train_on")) == ["LIT901"]
+
     def test_a_loop_in_a_file_of_tests(self):
         text = """
         import torch
@@ -103,6 +195,32 @@ class TestRawTrainingLoop:
         """
         assert codes_of(text.format("unittest")) == codes_of(text.format("pytest")) == []
         assert codes_of(text.format("time")) == ["LIT901"]
+
+    def test_a_file_of_tests_without_an_import_that_says_so(self):
+        loop = "import torch\ndef fit(model):\n    for x in loader:\n        model(x).backward()\n        sgd.step()\n"
+        tests = "def test_sanity():\n    fit(3)\n\ndef test_resume():\n    fit(4)\n"
+        assert codes_of(loop + tests) == []
+        assert codes_of(loop + tests.replace("resume()", "resume(model)")) == ["LIT901"]
+
+    @pytest.mark.parametrize(
+        ("path", "found"),
+        [
+            ("src/train.py", True),
+            ("tests/models/train.py", True),
+            ("latest/train.py", True),
+            ("attested.py", True),
+            ("tests/train.py", False),
+            ("models/test_train.py", False),
+            ("benchmarks/step.py", False),
+            ("bench_step.py", False),
+            ("step_benchmark.py", False),
+            ("profiler.py", False),
+        ],
+    )
+    def test_where_loops_are_the_subject(self, path, found):
+        text = b"import torch\nfor x in data:\n    loss.backward()\n    optimizer.step()\n"
+        checked = check_source(text, path, Settings())
+        assert [f.code for f in checked.findings] == ["LIT901"] * found
 
     def test_a_loop_in_a_test(self):
         """Training a few steps to see that a layer learns is the subject there."""
@@ -183,6 +301,10 @@ class TestTrainers:
         [
             ("from pytorch_lightning.metrics import Accuracy", ["LIT906"]),
             ("import pytorch_lightning.metrics", ["LIT906"]),
+            ("from pytorch_lightning.logging.test_tube import TestTubeLogger", ["LIT906"]),
+            ("from pytorch_lightning.logging.comet import CometLogger", ["LIT906"]),
+            ("from pytorch_lightning.root_module.root_module import LightningModule", ["LIT906"]),
+            ("from pytorch_lightning import logging", []),
             ("from pytorch_lightning import metrics", ["LIT906"]),
             ("from lightning.pytorch.utilities.cli import LightningCLI", ["LIT906"]),
             ("from pytorch_lightning.plugins import DDPPlugin", ["LIT906"]),
@@ -201,6 +323,7 @@ class TestTrainers:
         [
             ("pl.metrics.Accuracy()", ["LIT906"]),
             ("pl.data_loader", ["LIT906"]),
+            ("pl.logging.getLogger('x')", []),
             ("pl.callbacks.Callback", []),
             ("pl.metrics_of_ours.x", []),
             ("self.metrics.Accuracy()", []),

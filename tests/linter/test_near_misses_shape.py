@@ -63,6 +63,9 @@ class TestShape:
 
     def test_classic_hooks_of_litify_itself(self):
         assert in_module("def validation_epoch_end(self, outputs):\n    pass") == ["LIT804"]
+        also = "def validation_epoch_end(self, outputs):\n    pass\n\ndef {}(self, outputs):\n    self.validation_epoch_end(outputs)"
+        assert in_module(also.format("test_epoch_end")) == ["LIT804", "LIT804"]
+        assert in_module(also.format("summarize")) == []
 
     def test_removed_hook_of_a_callback(self):
         text = "from lightning.pytorch import Callback\nclass C(Callback):\n    def {}(self, trainer, module):\n        pass\n"
@@ -158,6 +161,8 @@ class TestConstructors:
             ("on_validation_batch_end(self, outputs, batch)", ["LIT806"]),
             ("on_train_start(self)", []),
             ("configure_optimizers(self, rate)", []),
+            ("predict_step(self, batch, batch_idx, rolls, ids)", []),
+            ("test_step(self, batch, batch_idx, dataloader_idx, ids)", ["LIT806"]),
         ],
     )
     def test_signatures(self, signature, found):

@@ -95,6 +95,11 @@ def test_suppressions():
         ("%%time\nx = 1", "pass\nx = 1"),
         ("%%bash\nls -l\nrm x", "\n\n"),
         ("x = (3\n% 2)", "x = (3\n% 2)"),
+        ("pip install torch\nls ./x\nx = 1", "pass\npass\nx = 1"),
+        ("if x:\n    cd ..\n!ls", "if x:\n    pass\npass"),
+        ("%time x\nprint('%d ('\n      %(y))", "pass\nprint('%d ('\n      %(y))"),
+        ("x = 1 # (\n%time y()", "x = 1 # (\npass"),
+        ("ls = [3]\ntime - 3\nrun in x\n!ls", "ls = [3]\ntime - 3\nrun in x\npass"),
     ],
 )
 def test_lines_of_ipython(source, python):

@@ -130,7 +130,7 @@ def test_the_rich_bar_shows_epochs_and_metrics(tmp_path: Path, leave: bool) -> N
     trainer.fit(Logs(), loader(), loader(8))
     text = screen.getvalue()
     assert "Epoch 1/1" in text and "10/10" in text and "loss_now: 2.5e-01" in text
-    assert "Sanity check" in text and "Validation" in text
+    assert "Sanity Checking" in text and "Validation" in text
     for method, title in (("validate", "Validation"), ("test", "Testing")):
         screen.truncate(0)
         getattr(trainer, method)(Logs(), loader(8), verbose=False)

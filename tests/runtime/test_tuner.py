@@ -243,6 +243,15 @@ def test_the_size_may_live_in_a_data_module(tmp_path: Path) -> None:
     assert data.hparams.batch_size == 4
 
 
+def test_each_size_that_is_tried_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert Tuner(quiet(tmp_path)).scale_batch_size(Sized(limit=7), init_val=2) == 4
+    assert capsys.readouterr().err.splitlines() == [
+        "litify: batch_size 2 fits, trying batch size 4",
+        "litify: batch_size 4 fits, trying batch size 8",
+        "litify: batch_size 4",
+    ]
+
+
 def test_scale_batch_size_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     trainer = quiet(tmp_path)
     with pytest.raises(MisconfigurationException, match="cannot change loaders that were passed in"):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
 from litify_converter.idioms.progress import interval
-from litify_converter.ir import Item, Moved, New, Note, Plan, Scope
+from litify_converter.ir import Bind, Item, Moved, New, Note, Plan, Scope
+from litify_converter.plan import configure_optimizers
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_linter.reading.imports import dotted
@@ -16,6 +17,7 @@ from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import bound, walk_scope
 
 CLIP = {"torch.nn.utils.clip_grad_norm_": "norm", "torch.nn.utils.clip_grad_value_": "value"}
+RATES = (Role.OPTIMIZER, Role.SCHEDULER)
 REASON = "automatic optimization does it"
 
 
@@ -27,7 +29,9 @@ class _Step:
     backward: int
     step: int
     clip: int | None
+    schedule: int | None
     loss: ast.expr
+    rebound: bool = False  # whether the loss's name stands for something else behind backward()
 
 
 class AutomaticOptimization(Idiom):
@@ -37,17 +41,20 @@ class AutomaticOptimization(Idiom):
 
     def apply(self, script: Script, plan: Plan) -> bool:
         items = plan.hooks["training_step"].items
-        if len(plan.optimizers) != 1:
-            raise Unproven(
-                "there is more than one optimizer" if plan.optimizers else "no optimizer was found"
+        if len(_optimizers(plan)) != 1:
+            none = (
+                "the optimizer is inside an object"
+                if "on_train_start" in plan.hooks
+                else "no optimizer was found"
             )
+            raise Unproven("there is more than one optimizer" if _optimizers(plan) else none, plan.nest.outer)
         found = _find(script, plan, items)
         _check(script, plan, found)
         if found.clip is not None:
             _clip(script, plan, items[found.clip])
         backward = items[found.backward]
         assert isinstance(backward, Moved)
-        gone = {*found.zero, found.backward, found.step} | ({found.clip} if found.clip is not None else set())
+        gone = {*found.zero, found.backward, found.step, found.clip, found.schedule}
         rewritten: list[Item] = []
         for at, item in enumerate(items):
             if at not in gone:
@@ -57,14 +64,36 @@ class AutomaticOptimization(Idiom):
             plan.dropped[item.statement] = REASON
             if at == found.backward and not isinstance(found.loss, ast.Name):
                 rewritten.append(New(backward.scope, f"loss = {ast.unparse(found.loss)}", backward.statement))
+            elif at == found.backward and found.rebound:
+                kept = _free_name("train_loss", script)
+                rewritten.append(
+                    New(backward.scope, f"{kept} = {ast.unparse(found.loss)}", backward.statement)
+                )
         name = found.loss.id if isinstance(found.loss, ast.Name) else "loss"
+        name = _free_name("train_loss", script) if found.rebound else name
         rewritten.append(New(backward.scope, f"return {name}"))
         plan.hooks["training_step"].items = rewritten
         plan.automatic = True
+        if found.schedule is not None:
+            plan.returned_schedulers = list(plan.schedulers)
+            plan.schedules_by_step = True
+            plan.hooks["configure_optimizers"] = configure_optimizers(plan)
         plan.notes.append(
             Note("engineering", backward.statement.lineno, "the Trainer does zero_grad, backward and step")
         )
         return True
+
+
+def _free_name(name: str, script: Script) -> str:
+    taken = {n.id for n in ast.walk(script.tree) if isinstance(n, ast.Name)}
+    return next(n for n in (name, f"{name}_", f"{name}__") if n not in taken)
+
+
+def _optimizers(plan: Plan) -> list[str]:
+    """What configure_optimizers returns: names of the set-up, or attributes of the object that trains."""
+    if plan.owner is not None and plan.owner.optimizers:
+        return [f"{plan.owner.self_name.name}.{name}" for name in plan.owner.optimizers]
+    return [v.name for v in plan.optimizers]
 
 
 def _check_zero_grad(script: Script, plan: Plan, item: Item) -> None:
@@ -107,7 +136,7 @@ def _same(variables: Variables, left: ast.expr, scope: Scope, right: ast.expr, o
 
 
 def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
-    zero, backward, step, clip = [], [], [], []
+    zero, backward, step, clip, schedule = [], [], [], [], []
     for at, item in enumerate(items):
         if not isinstance(item, Moved):
             continue
@@ -119,6 +148,10 @@ def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
             backward.append(at)
         elif (call := is_call_of(item.statement, "step")) and _is(script, item, call, Role.OPTIMIZER):
             step.append(at)
+            if plan.owner is not None and dotted(call.func.value) not in _optimizers(plan):  # type: ignore[attr-defined]
+                raise Unproven("the optimizer is not the object's own", call)
+        elif call is not None and _steps_schedule(script, plan, item, call):
+            schedule.append(at)
         elif _clip_call(script, item.statement) is not None:
             clip.append(at)
     for at in zero:
@@ -133,7 +166,35 @@ def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
         raise Unproven("backward() is called with arguments", call)
     if script.imports.resolve(call.func.value) == "torch.autograd":
         raise Unproven("torch.autograd.backward() is called directly", call)
-    return _Step(zero, backward[0], step[0], clip[0] if clip else None, call.func.value)
+    schedules = schedule[0] if schedule and _is_last(script, plan, items, step[0], schedule) else None
+    return _Step(zero, backward[0], step[0], clip[0] if clip else None, schedules, call.func.value)
+
+
+def _steps_schedule(script: Script, plan: Plan, item: Moved, call: ast.Call) -> bool:
+    """Whether it is `scheduler.step()` of the only schedule that the set-up makes."""
+    match call.func:
+        case ast.Attribute(value=ast.Name(id=name)) if not call.args and not call.keywords:
+            variables = Variables(script, [i for _, i in hook_items(plan)])
+            return [variables.of(name, item.scope)] == plan.schedulers
+    return False
+
+
+def _is_last(script: Script, plan: Plan, items: list[Item], step: int, schedule: list[int]) -> bool:
+    """The Trainer steps the schedule behind the step of each batch: nothing behind it may read the rate."""
+    if len(schedule) != 1 or schedule[0] < step:
+        return False
+    for item in items[schedule[0] + 1 :]:
+        scope, statements = code_of(item, plan)
+        for node in walk_scope(statements):
+            if isinstance(node, ast.Name | ast.Attribute) and script.roles.of(node, scope) in RATES:
+                return False
+    return not any(
+        script.roles.of(node, code_of(item, plan)[0]) is Role.SCHEDULER
+        for name, item in hook_items(plan)
+        if name not in ("training_step", "configure_optimizers") and not isinstance(item, Bind)
+        for node in walk_scope(code_of(item, plan)[1])
+        if isinstance(node, ast.Name)
+    )
 
 
 def _is(script: Script, item: Moved, call: ast.Call, *roles: Role) -> bool:
@@ -146,12 +207,16 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
     first_zero, *more = found.zero
     node = plan.nest.outer
     if more or (first_zero > found.backward and first_zero < found.step):
-        raise Unproven("zero_grad() stands between backward() and step(), or more than once", node)
+        again = items[max(found.zero)]
+        raise Unproven(
+            "zero_grad() stands between backward() and step(), or more than once",
+            again.statement if isinstance(again, Moved) else node,
+        )
     if not found.backward < found.step:
         raise Unproven("step() comes before backward()", node)
     if found.clip is not None and not found.backward < found.clip < found.step:
         raise Unproven("gradients are clipped outside of backward() and step(), where it has no effect", node)
-    own = {first_zero, found.backward, found.step, found.clip}
+    own = {first_zero, found.backward, found.step, found.clip, found.schedule}
     loss = {n.id for n in ast.walk(found.loss) if isinstance(n, ast.Name)}
     progress = next(
         (i for i in items if interval(i, script, plan) is not None), None
@@ -167,11 +232,31 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
             if not only_looks(statement, script, scope):
                 raise Unproven("a statement after backward() depends on its place", statement)
             if isinstance(found.loss, ast.Name) and loss & bound(statement) and item is not progress:
-                raise Unproven("the loss is changed after backward()", statement)
+                if _changed_in_place(statement, found.loss.id):
+                    raise Unproven("the loss is changed after backward()", statement)
+                found.rebound = True
     if not isinstance(found.loss, ast.Name):
         scope = items[found.backward].scope  # type: ignore[union-attr]
         if any("loss" in bound(code_of(i, plan)[1]) for i in items if code_of(i, plan)[0] is scope):
             raise Unproven("the name `loss` is taken", found.loss)
+
+
+def _changed_in_place(statement: ast.stmt, name: str) -> bool:
+    """Whether anything but `loss = ...` gives the name a value: `loss *= 2` changes what was returned."""
+    plain = {
+        id(target)
+        for node in walk_scope(statement)
+        if isinstance(node, ast.Assign)
+        for one in node.targets
+        for target in ast.walk(one)
+    }
+    return any(
+        isinstance(node, ast.Name)
+        and node.id == name
+        and not isinstance(node.ctx, ast.Load)
+        and id(node) not in plain
+        for node in ast.walk(statement)
+    )
 
 
 def _check_no_other_step(statements: list[ast.stmt]) -> None:

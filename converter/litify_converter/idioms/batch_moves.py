@@ -27,7 +27,7 @@ class BatchMoves(Idiom):
             s
             for _, item in hook_items(plan, *STEPS)
             if isinstance(item, Moved)
-            for s in _moves(item.statement, item.scope, script, names)
+            for s in moves(item.statement, item.scope, script, names)
         ]
         for statement in found:
             plan.dropped[statement] = "the Trainer moves the batch"
@@ -37,7 +37,7 @@ class BatchMoves(Idiom):
         return bool(found)
 
 
-def _moves(statement: ast.stmt, scope: Scope, script: Script, names: set[str]) -> list[ast.stmt]:
+def moves(statement: ast.stmt, scope: Scope, script: Script, names: set[str]) -> list[ast.stmt]:
     """The statements at or below this one that do nothing but move parts of the batch."""
     match statement:
         case ast.Assign(targets=[target], value=value):
@@ -45,13 +45,13 @@ def _moves(statement: ast.stmt, scope: Scope, script: Script, names: set[str]) -
             return [statement] if plain == ast.unparse(target).strip("()") else []
         case ast.If():
             block = [*statement.body, *statement.orelse]
-            inner = [s for one in block for s in _moves(one, scope, script, names)]
+            inner = [s for one in block for s in moves(one, scope, script, names)]
             asks = script.roles.of(statement.test, scope) is Role.HAS_GPU or isinstance(
                 statement.test, ast.Name | ast.Attribute
             )
             return [statement] if asks and len(inner) == len(block) else inner
         case ast.With() | ast.For() | ast.While() | ast.Try():
-            return [s for one in statement.body for s in _moves(one, scope, script, names)]
+            return [s for one in statement.body for s in moves(one, scope, script, names)]
     return []
 
 

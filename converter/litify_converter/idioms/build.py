@@ -26,6 +26,8 @@ class BuildInModule(Idiom):
         makers = _Makers(script, plan)
         models = makers.of_role(Role.MODEL)
         used = {v for v in makers.used_in_hooks() if makers.role(v) is Role.MODEL}
+        if "on_train_start" in plan.hooks:
+            raise Unproven("the optimizer is inside an object that stays where it is made", plan.nest.outer)
         optimizers = {v: makers.single(v) for v in plan.optimizers}
         models = {
             v: s
@@ -97,9 +99,11 @@ class _Makers:
             match statement:
                 case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()):
                     variable = Variable(self.entry, name)
+                    # A network of another file has its role from its use.
+                    roles = (role, None) if role is Role.MODEL else (role,)
                     if (
                         self.role(variable) is role
-                        and self.script.roles.of(statement.value, self.entry) is role
+                        and self.script.roles.of(statement.value, self.entry) in roles
                     ):
                         made[variable] = statement
         return {v: s for v, s in made.items() if self._bindings(v) == [s]}

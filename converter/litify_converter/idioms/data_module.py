@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from litify_converter.blocks import statements_of
 from litify_converter.effects import draws_random
@@ -56,6 +57,7 @@ class DataModule(Idiom):
         for name, statement in loaders.items():
             value = ast.get_source_segment(script.text, statement.value)
             assert value is not None
+            value = _marked(value) if name == "val_dataloader" else value
             plan.data_hooks[name] = Hook(name, [New(plan.nest.entry, f"return {value}", statement)])
         plan.moved_setup |= set(statements)
         plan.wrapped -= set(statements)
@@ -78,6 +80,15 @@ class DataModule(Idiom):
         while name in script.roles.classes:
             name += "Module"
         return name
+
+
+def _marked(loader: str) -> str:
+    """A loader for validation that shuffles goes on shuffling, since it draws from the random numbers of training."""
+    return re.sub(
+        r"\bshuffle\s*=\s*True\b\s*,?",
+        "shuffle=True,  # noqa: LIT503 (it draws from the random numbers of training)\n",
+        loader,
+    )
 
 
 def _downloads(statement: ast.stmt) -> list[ast.Call]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, body_without_docstring, code_of, hook_items
 from litify_converter.idioms.epoch_break import first_batch_break, limit
+from litify_converter.idioms.left_in_eval import stay_in_eval
 from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, Note, Plan, Scope, Variable
 from litify_converter.iterables import Peel
 from litify_converter.plan import jumps, receive
@@ -22,7 +23,7 @@ NO_GRAD = {"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
 
 
 @dataclass(eq=False)
-class _Evaluation:
+class Found:
     """An evaluation found at the end of the epoch: items of the hook, and what they come apart into."""
 
     first: int  # index of its first item in on_train_epoch_end
@@ -43,14 +44,14 @@ class Evaluation(Idiom):
         end = plan.hooks.get("on_train_epoch_end")
         if end is None or plan.nest.epochs.statement is None:
             return False
-        found = _find(script, plan, end.items)
+        found = self._find(script, plan, end.items)
         if found is None:
             return False
         loop = _batch_loop(script, found)
         self._check(script, plan, found, loop, end.items)
-        eval_call = next(i for i in found.before if isinstance(i, Moved) and is_call_of(i.statement, "eval"))
+        switches = [i for i in found.before if is_mode(script, i, "eval")]
         inner: list[Item] = [Moved(found.scope, s) for s in found.loop.body]
-        body: list[Item] = [*receive(loop), *_flatten(script, inner)]
+        body: list[Item] = [*receive(loop), *flatten(script, inner)]
         index = loop.index if loop.index_start is None else None
         step = [s for _, i in hook_items(plan, "training_step") for s in code_of(i, plan)[1]]
         if any(isinstance(j, ast.Break) for s in step for j in jumps(s)):
@@ -61,18 +62,34 @@ class Evaluation(Idiom):
         if stop is not None:
             plan.dropped[stop[0]] = "the Trainer limits the batches"
             plan.trainer["limit_val_batches"] = (stop[2], limit(stop[1]))
+        again = self._stays_in_eval(script, plan, found, end)
         for name, item in _mode_calls(script, plan):
-            if item is not eval_call:
+            if again and is_mode(script, item, "train"):
+                continue
+            if item not in switches:
                 plan.hooks[name].items.remove(item)
             assert isinstance(item, Moved)
             plan.dropped[item.statement] = "the Trainer switches between training and evaluation mode"
-        plan.dropped[eval_call.statement] = "the Trainer evaluates in eval mode and without gradients"
-        self._put(plan, found, loop, body, [i for i in found.before if i is not eval_call])
+        for item in switches:
+            assert isinstance(item, Moved)
+            plan.dropped[item.statement] = "the Trainer evaluates in eval mode and without gradients"
+        self._put(plan, found, loop, body, [i for i in found.before if i not in switches])
         return True
 
-    def _put(
-        self, plan: Plan, found: _Evaluation, loop: BatchLoop, body: list[Item], before: list[Item]
-    ) -> None:
+    def _find(self, script: Script, plan: Plan, items: list[Item]) -> Found | None:
+        """The first evaluation among the items of on_train_epoch_end."""
+        return _find(script, plan, items)
+
+    def _stays_in_eval(self, script: Script, plan: Plan, found: Found, end: Hook) -> bool:
+        variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
+        models = {receiver(script, i, variables) for i in found.before if is_mode(script, i, "eval")}
+        rest = end.items[found.last + 1 :]
+        if not stay_in_eval(script, plan, models, rest):
+            return False
+        end.items[found.last + 1 :] = rest
+        return True
+
+    def _put(self, plan: Plan, found: Found, loop: BatchLoop, body: list[Item], before: list[Item]) -> None:
         assert loop.source is not None and loop.target is not None
         plan.trainer_text["num_sanity_val_steps"] = "0"  # its prints and files would come once too often
         plan.val_source = (found.scope, loop.source)
@@ -94,31 +111,29 @@ class Evaluation(Idiom):
             plan.absorbed.append(found.function)
         plan.notes.append(Note("engineering", found.loop.lineno, "the Trainer runs the evaluation loop"))
 
-    def _check(
-        self, script: Script, plan: Plan, found: _Evaluation, loop: BatchLoop, end: list[Item]
-    ) -> None:
+    def _check(self, script: Script, plan: Plan, found: Found, loop: BatchLoop, end: list[Item]) -> None:
         for item in end[: found.first]:
             scope, statements = code_of(item, plan)
             if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
                 raise Unproven("what stands before the evaluation would run after it", statements[0])
         self._check_names(script, plan, found, end[: found.first])
         variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
-        evaluated = {_receiver(script, i, variables) for i in found.before if _is_mode(script, i, "eval")}
+        evaluated = {receiver(script, i, variables) for i in found.before if is_mode(script, i, "eval")}
         trained = {
-            _receiver(script, i, variables)
+            receiver(script, i, variables)
             for n, i in _mode_calls(script, plan)
-            if _is_mode(script, i, "train")
+            if is_mode(script, i, "train")
         }
         if not evaluated:
             raise Unproven("the evaluation does not switch the model to eval mode", found.loop)
         if not evaluated <= trained:
             raise Unproven("the model is not switched back to training mode in each epoch", found.loop)
         start = [i for n, i in hook_items(plan, "on_train_epoch_start") if not isinstance(i, Bind)]
-        if not any(_is_mode(script, i, "train") for i in start):
+        if not any(is_mode(script, i, "train") for i in start):
             raise Unproven("training mode is not switched on at the start of the epoch", found.loop)
         self._check_source(script, plan, loop, variables)
 
-    def _check_names(self, script: Script, plan: Plan, found: _Evaluation, before: list[Item]) -> None:
+    def _check_names(self, script: Script, plan: Plan, found: Found, before: list[Item]) -> None:
         """What stands before the evaluation shares no name with it that either of them binds: it would run after it."""
         inside: list[Item] = [*found.before, Moved(found.scope, found.loop), *found.after]
         variables = Variables(script, [i for _, i in hook_items(plan)] + inside)
@@ -170,7 +185,7 @@ def _key(source: ast.expr | None) -> object:
     return None
 
 
-def _find(script: Script, plan: Plan, items: list[Item]) -> _Evaluation | None:
+def _find(script: Script, plan: Plan, items: list[Item]) -> Found | None:
     """The first evaluation among the items of on_train_epoch_end."""
     for at, item in enumerate(items):
         if not isinstance(item, Moved):
@@ -179,7 +194,7 @@ def _find(script: Script, plan: Plan, items: list[Item]) -> _Evaluation | None:
         function = script.roles.callee(call, item.scope) if call is not None else None
         if call is not None and function is not None and _loops_over_loader(script, function.body, function):
             return _from_function(script, plan, at, Call(item.statement, call, item.scope, function))
-        if _is_mode(script, item, "eval"):
+        if is_mode(script, item, "eval"):
             return _inline(script, plan, items, at)
     return None
 
@@ -191,23 +206,23 @@ def _only_call(statement: ast.stmt) -> ast.Call | None:
     return None
 
 
-def _from_function(script: Script, plan: Plan, at: int, call: Call) -> _Evaluation:
+def _from_function(script: Script, plan: Plan, at: int, call: Call) -> Found:
     function = call.function
     if function in script.roles.owner or function not in script.tree.body:
         raise Unproven("the evaluation is a method or a nested function", function)
     uses = [n for n in ast.walk(script.tree) if isinstance(n, ast.Name) and n.id == function.name]
     if len(uses) != 1:
         raise Unproven(f"{function.name}() is used in more than one place", function)
-    if any(not _is_no_grad(script, d) for d in function.decorator_list):
+    if any(not is_no_grad(script, d) for d in function.decorator_list):
         raise Unproven(f"{function.name}() has a decorator", function)
     body = body_without_docstring(function)
     result = None
     if body and isinstance(body[-1], ast.Return):
         result = body[-1].value
         body = body[:-1]
-    flat = _flatten(script, [Moved(function, s) for s in body])
-    before, loop, after = _split(script, plan, flat)
-    return _Evaluation(
+    flat = flatten(script, [Moved(function, s) for s in body])
+    before, loop, after = split(script, plan, flat)
+    return Found(
         at,
         at,
         [*take_arguments(script, call), *before],
@@ -218,7 +233,7 @@ def _from_function(script: Script, plan: Plan, at: int, call: Call) -> _Evaluati
     )
 
 
-def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluation:
+def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> Found:
     """From `model.eval()` over the loop to the last statement that only looks at its results."""
     item = items[at]
     assert isinstance(item, Moved)
@@ -235,9 +250,9 @@ def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> _Evaluati
         raise Unproven("no loop follows the switch to eval mode", item.statement)
     while last + 1 < len(items) and isinstance(items[last + 1], Moved) and _prints(items[last + 1]):
         last += 1
-    flat = _flatten(script, items[first : last + 1])
-    before, loop, after = _split(script, plan, flat)
-    return _Evaluation(first, last, before, loop, item.scope, after, None)
+    flat = flatten(script, items[first : last + 1])
+    before, loop, after = split(script, plan, flat)
+    return Found(first, last, before, loop, item.scope, after, None)
 
 
 def _gather(plan: Plan, items: list[Item], at: int, scope: Scope) -> int:
@@ -282,26 +297,26 @@ def _loops_over_loader(script: Script, body: list[ast.stmt], scope: Scope) -> bo
     )
 
 
-def _flatten(script: Script, items: list[Item]) -> list[Item]:
+def flatten(script: Script, items: list[Item]) -> list[Item]:
     """`with torch.no_grad():` opened: the Trainer evaluates without gradients."""
     flat: list[Item] = []
     for item in items:
         statement = item.statement if isinstance(item, Moved) else None
         if isinstance(statement, ast.With) and all(
-            _is_no_grad(script, i.context_expr) for i in statement.items
+            is_no_grad(script, i.context_expr) for i in statement.items
         ):
-            flat += _flatten(script, [Moved(item.scope, s) for s in statement.body])  # type: ignore[union-attr]
+            flat += flatten(script, [Moved(item.scope, s) for s in statement.body])  # type: ignore[union-attr]
         else:
             flat.append(item)
     return flat
 
 
-def _is_no_grad(script: Script, node: ast.expr) -> bool:
+def is_no_grad(script: Script, node: ast.expr) -> bool:
     callee = node.func if isinstance(node, ast.Call) else node
     return script.imports.resolve(callee) in NO_GRAD
 
 
-def _split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
+def split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], ast.For, list[Item]]:
     loops = [
         i for i in items if isinstance(i, Moved) and isinstance(i.statement, ast.For) and _has_loop(script, i)
     ]
@@ -320,7 +335,7 @@ def _split(script: Script, plan: Plan, items: list[Item]) -> tuple[list[Item], a
     return items[:at], loop, items[at + 1 :]
 
 
-def _batch_loop(script: Script, found: _Evaluation) -> BatchLoop:
+def _batch_loop(script: Script, found: Found) -> BatchLoop:
     source, enumerated, start = Peel(script.imports)(found.loop.iter)
     target: ast.expr = found.loop.target
     index = None
@@ -333,7 +348,7 @@ def _batch_loop(script: Script, found: _Evaluation) -> BatchLoop:
     return BatchLoop(found.loop, found.scope, source, target, index, start)
 
 
-def _is_mode(script: Script, item: Item, mode: str) -> bool:
+def is_mode(script: Script, item: Item, mode: str) -> bool:
     if not isinstance(item, Moved):
         return False
     call = is_call_of(item.statement, mode)
@@ -342,12 +357,10 @@ def _is_mode(script: Script, item: Item, mode: str) -> bool:
 
 def _mode_calls(script: Script, plan: Plan) -> list[tuple[str, Item]]:
     """Top-level `model.train()` and `model.eval()` of the training hooks."""
-    return [
-        (n, i) for n, i in hook_items(plan) if _is_mode(script, i, "train") or _is_mode(script, i, "eval")
-    ]
+    return [(n, i) for n, i in hook_items(plan) if is_mode(script, i, "train") or is_mode(script, i, "eval")]
 
 
-def _receiver(script: Script, item: Item, variables: Variables) -> Variable | str | None:
+def receiver(script: Script, item: Item, variables: Variables) -> Variable | str | None:
     assert isinstance(item, Moved)
     call = is_call_of(item.statement, "train") or is_call_of(item.statement, "eval")
     assert call is not None and isinstance(call.func, ast.Attribute)
@@ -355,4 +368,4 @@ def _receiver(script: Script, item: Item, variables: Variables) -> Variable | st
     return variables.of(name, item.scope) or name
 
 
-__all__ = ["Evaluation", "New"]
+__all__ = ["Evaluation", "Found", "New"]

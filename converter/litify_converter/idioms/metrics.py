@@ -140,7 +140,7 @@ def _sum(item: Item, step: Hook, variables: Variables, plan: Plan) -> _Sum | Non
         return None
     match adds[0].statement:
         case ast.AugAssign(op=ast.Add(), value=value) if name not in read(value):
-            plain, integer = _without_item(value)
+            plain, integer = without_item(value)
             return None if plain is None else _Sum(name, scope, item, adds[0], plain, integer)
     return None
 
@@ -152,25 +152,25 @@ def _touches(item: Moved, variable: Variable | None, variables: Variables, plan:
     )
 
 
-def _without_item(value: ast.expr) -> tuple[ast.expr | None, bool]:
+def without_item(value: ast.expr) -> tuple[ast.expr | None, bool]:
     """The value on its device (`.item()`, `float()` taken off), and whether it is a whole number."""
     match value:
         case ast.Call(func=ast.Attribute(value=inner, attr="item"), args=[]):
-            return inner, _is_count(inner)
+            return inner, is_count(inner)
         case ast.Call(func=ast.Name(id="float"), args=[inner]):
             return inner, False
         case ast.Call(func=ast.Name(id="int"), args=[inner]):
             return inner, True
         case ast.BinOp(left=left, op=ast.Mult(), right=right) if _is_size(right) or _is_size(left):
             size, other = (right, left) if _is_size(right) else (left, right)
-            plain, _ = _without_item(other)
+            plain, _ = without_item(other)
             return (ast.BinOp(plain, ast.Mult(), size), False) if plain is not None else (None, False)
         case ast.Call() if _is_size(value):
             return value, True
     return None, False
 
 
-def _is_count(node: ast.expr) -> bool:
+def is_count(node: ast.expr) -> bool:
     """A sum of truth values: `pred.eq(target).sum()`, `(pred == target).sum()`."""
     return any(
         isinstance(n, ast.Compare) or (isinstance(n, ast.Attribute) and n.attr in ("eq", "ne"))
@@ -179,8 +179,10 @@ def _is_count(node: ast.expr) -> bool:
 
 
 def _is_size(node: ast.expr) -> bool:
-    """`len(x)`, `x.size(0)`, `x.shape[0]`: the number of samples of a batch."""
+    """`len(x)`, `x.size(0)`, `x.shape[0]`, `data.num_graphs`: the number of samples of a batch."""
     match node:
+        case ast.Attribute(attr="num_graphs"):
+            return True
         case ast.Call(func=ast.Name(id="len")):
             return True
         case ast.Call(func=ast.Attribute(attr="size"), args=[ast.Constant(value=0)]):
@@ -241,10 +243,27 @@ def _logged(one: _Sum, loop: BatchLoop, variables: Variables, script: Script) ->
 
 
 def _batch_size(loop: BatchLoop) -> str | None:
+    """The length of the first part of a batch, where that is a tensor for all that can be seen; None: not known.
+
+    The length of a batch with one name is that of a list, a dictionary or a graph: not the number of its samples.
+    """
     match loop.target:
-        case ast.Tuple(elts=[ast.Name(id=name), *_]) | ast.Name(id=name):
+        case ast.Tuple(elts=[ast.Name(id=name), *_]) if not _is_mapping(name, loop):
             return f"len({name})"
     return None
+
+
+def _is_mapping(name: str, loop: BatchLoop) -> bool:
+    """`inputs["ids"]`, `**inputs`, `inputs.items()`."""
+    for node in ast.walk(loop.statement) if loop.statement is not None else ():
+        match node:
+            case (
+                ast.Subscript(value=ast.Name(id=used), slice=ast.Constant(value=str()))
+                | ast.keyword(arg=None, value=ast.Name(id=used))
+                | ast.Attribute(value=ast.Name(id=used), attr="items" | "keys" | "values")
+            ) if (used == name):
+                return True
+    return False
 
 
 def _read_text(one: _Sum, step: str) -> str:

@@ -6,7 +6,7 @@ import ast
 
 from litify_converter.blocks import after_loop
 from litify_converter.effects import only_looks
-from litify_converter.idioms.base import Idiom, code_of, hook_items
+from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
 from litify_converter.ir import Item, Moved, New, Note, Plan, Scope
 from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
@@ -27,6 +27,8 @@ class ProgressPrint(Idiom):
             return False
         item, every = found
         assert isinstance(item, Moved)
+        if (lost := _shown_nowhere_else(item, script, plan)) is not None:
+            raise Unproven(f"`{lost}` is shown by the print alone", item.statement)
         items.remove(item)
         plan.dropped[item.statement] = "self.log shows the loss"
         if isinstance(every, ast.Constant | ast.Attribute | ast.Name):
@@ -35,6 +37,26 @@ class ProgressPrint(Idiom):
             Note("non-essential", item.statement.lineno, "the progress print is self.log in training_step")
         )
         return True
+
+
+def _shown_nowhere_else(item: Moved, script: Script, plan: Plan) -> str | None:
+    """A meter that the step keeps for the print alone: it would be lost with it, and its updates left over."""
+    meters: set[str] = set()
+    used: set[str] = set()
+    for name, other in hook_items(plan):
+        scope, statements = code_of(other, plan)
+        for statement in statements if other is not item else []:
+            match statement:
+                case ast.Expr(
+                    value=ast.Call(func=ast.Attribute(value=ast.Name(id=meter)), args=[_, *_] as args)
+                ) if (name == "training_step" and scope is item.scope):
+                    meters.add(meter)
+                    used |= {n for a in args for n in read(a)}
+                case _:
+                    used |= read(statement)
+    names = (meters & read(item.statement)) - used
+    lost = sorted(n for n in names if script.roles.of(ast.Name(n, ast.Load()), item.scope) is None)
+    return lost[0] if lost else None
 
 
 def interval(item: Item, script: Script, plan: Plan) -> ast.expr | None:

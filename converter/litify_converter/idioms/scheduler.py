@@ -1,4 +1,4 @@
-"""A schedule stepped once per epoch or once per batch is returned from configure_optimizers: the Trainer steps it."""
+"""A schedule stepped once per epoch is returned from configure_optimizers: the Trainer steps it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ReturnedScheduler(Idiom):
     name = "returned-scheduler"
 
     def apply(self, script: Script, plan: Plan) -> bool:
-        if not plan.automatic or len(plan.schedulers) != 1:
+        if not plan.automatic or len(plan.schedulers) != 1 or plan.returned_schedulers:
             return False
         variables = Variables(script, [i for _, i in hook_items(plan)])
         steps = [

@@ -189,6 +189,7 @@ class MainFunction(Idiom):
         wrapped = [s for s in tree.body if not self._stays(script, s)]
         self._check_imports(tree, wrapped)
         names = {n for s in wrapped for n in bound(_with_guard_open(s))}
+        self._check_order(tree, names, wrapped)
         for statement in tree.body:
             if statement in wrapped or statement in plan.absorbed:
                 continue
@@ -200,6 +201,16 @@ class MainFunction(Idiom):
                 raise Unproven("the script looks into its own namespace", node)
         plan.wrapped = set(wrapped)
         return True
+
+    def _check_order(self, tree: ast.Module, names: set[str], wrapped: list[ast.stmt]) -> None:
+        """In main() every definition comes before all other statements, and what main() binds is its own from the start."""
+        seen: set[str] = set()
+        for statement in tree.body:
+            if statement not in wrapped and not isinstance(statement, ast.Import | ast.ImportFrom):
+                again = bound([statement]) & (names | seen)
+                if again:
+                    raise Unproven(f"`{min(again)}` is defined more than once", statement)
+                seen |= bound([statement])
 
     def _stays(self, script: Script, statement: ast.stmt) -> bool:
         if isinstance(statement, Function | ast.ClassDef | ast.Import | ast.ImportFrom):

@@ -10,25 +10,39 @@ from litify_converter.lowering.brought import Brought
 from litify_converter.lowering.constant_arguments import ConstantArguments
 from litify_converter.lowering.epoch_counter import EpochCounter
 from litify_converter.lowering.first_epoch import FirstEpoch
+from litify_converter.lowering.launched import Launched
 from litify_converter.lowering.loop_else import LoopElse
 from litify_converter.lowering.maybe_unbound import MaybeUnbound
+from litify_converter.lowering.modes import Modes
+from litify_converter.lowering.parallel import ParallelBars
 from litify_converter.lowering.phases import Phases
 from litify_converter.lowering.processes import OneProcess, Sharded
+from litify_converter.lowering.redefined import Redefined
+from litify_converter.lowering.skipped_epochs import SkippedEpochs
+from litify_converter.lowering.starred import Starred
 from litify_converter.lowering.static_methods import StaticMethods
 from litify_converter.lowering.sums import Sums
+from litify_converter.lowering.wrappers import Wrappers
 from litify_converter.read import Script, parse
 from litify_converter.refusals import Refusal, UnreadableScript
 
 LOWERINGS: tuple[Lowering, ...] = (
     Brought(),
+    Redefined(),
     StaticMethods(),
+    Starred(),
     Sharded(),
+    Launched(),
     OneProcess(),
+    Wrappers(),
+    ParallelBars(),
     Bars(),
     LoopElse(),
     EpochCounter(),
+    SkippedEpochs(),
     FirstEpoch(),
     Phases(),
+    Modes(),
     ConstantArguments(),
     Sums(),
     MaybeUnbound(),

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from litify_converter.containers import stepped_attribute
 from litify_converter.ir import Note
 from litify_converter.lowering.base import Edit, Lowered, Lowering, Text
 from litify_converter.lowering.files import Definition, File, Files, Found, joined, names_in
@@ -30,9 +31,11 @@ class Brought(Lowering):
     def find(self, script: Script) -> Lowered | None:
         files = Files(script.path)
         uses = list(_uses(script, files))
-        if not any(_trains(use.found, files) for use in uses) or Search(script).ways():
+        wrappers = [use for use in uses if _wraps_optimizer(use, script)]
+        trains = any(_trains(use.found, files) for use in uses) and not Search(script).ways(called=True)
+        if not trains and not wrappers:
             return None
-        return _Bringing(script, files, uses).result()
+        return _Bringing(script, files, uses if trains else wrappers).result()
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +103,19 @@ def _trains(found: Found, files: Files) -> bool:
     return _marks(found, files) == {"backward", "step"}
 
 
+def _wraps_optimizer(use: Use, script: Script) -> bool:
+    """Whether the script steps the optimizer inside an object of the class."""
+    node = use.found.node
+    if (
+        not isinstance(node, ast.ClassDef)
+        or stepped_attribute(node) is None
+        or ".backward(" not in script.text
+    ):
+        return False
+    made = {ast.unparse(n.func) for n in ast.walk(script.tree) if isinstance(n, ast.Call)}
+    return use.name in made or any(ast.unparse(place) in made for place in use.places)
+
+
 def _evaluates(node: Definition) -> bool:
     """Whether a function runs a network over batches without training it."""
     if isinstance(node, ast.ClassDef):
@@ -145,7 +161,11 @@ class _Bringing:
     origins: dict[ast.AST, File] = field(default_factory=dict)
 
     def result(self) -> Lowered:
-        wanted = [u for u in self.uses if _trains(u.found, self.files) or _evaluates(u.found.node)]
+        wanted = [
+            u
+            for u in self.uses
+            if _trains(u.found, self.files) or _evaluates(u.found.node) or _wraps_optimizer(u, self.script)
+        ]
         self.taken = {n.id for n in ast.walk(self.script.tree) if isinstance(n, ast.Name)}
         self.taken |= bound(self.script.tree.body)
         line = wanted[0].statement.lineno

@@ -11,6 +11,7 @@ from litify_converter.lowering.base import Text, apply, header_end
 from litify_linter.reading.scopes import Function
 
 GRAD = {"torch.set_grad_enabled", "set_grad_enabled"}
+ENABLED = {"torch.enable_grad", "enable_grad"}
 Constant = str | int | float | bool | None
 
 
@@ -20,7 +21,11 @@ def specialised(block: str, name: str, value: Constant) -> str | None:
         tree = ast.parse(block)
         found = next(_foldable(tree.body, name, value), None)
         if found is None:
-            return _written_out(block, tree, name, value)
+            made = _written_out(block, tree, name, value)
+            if made is None or next(_foldable(ast.parse(made).body, name, value), None) is None:
+                return made
+            block = made  # `with enable_grad() if phase == "train" else no_grad():` has been chosen
+            continue
         folded = _folded(block, *found)
         if folded is None:
             return None
@@ -81,6 +86,10 @@ def _foldable(body: list[ast.stmt], name: str, value: Constant) -> Iterator[Foun
                 items=[ast.withitem(context_expr=ast.Call(func=func, args=[test]), optional_vars=None)]
             ) if (ast.unparse(func) in GRAD and (found := truth(test, name, value)) is not None):
                 yield statement, found, len(body) == 1
+            case ast.With(
+                items=[ast.withitem(context_expr=ast.Call(func=func, args=[]), optional_vars=None)]
+            ) if (ast.unparse(func) in ENABLED):
+                yield statement, True, len(body) == 1
         for block in inner_blocks(statement):
             yield from _foldable(block, name, value)
 

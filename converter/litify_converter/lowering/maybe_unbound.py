@@ -16,6 +16,7 @@ from litify_linter.reading.scopes import (
     Function,
     bound,
     declared_global,
+    exposed,
     free,
     parameters,
     read,
@@ -65,11 +66,11 @@ def _set_up(body: Sequence[ast.stmt]) -> Iterator[tuple[ast.stmt, Sequence[ast.s
 
 
 def _assigned(statement: ast.If) -> set[str]:
-    """Names that plain assignments inside it bind."""
-    targets = [
-        target for node in walk_scope(statement) if isinstance(node, ast.Assign) for target in node.targets
-    ]
-    return {target.id for target in targets if isinstance(target, ast.Name)}
+    """Names that plain assignments and imports inside it bind."""
+    nodes = list(walk_scope(statement))
+    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
+    return names | bound(n for n in nodes if isinstance(n, ast.Import | ast.ImportFrom))
 
 
 def _read_by_functions(script: Script) -> set[str]:
@@ -77,6 +78,6 @@ def _read_by_functions(script: Script) -> set[str]:
 
 
 def _looped(statements: Sequence[ast.stmt]) -> set[str]:
-    """Names that loops among the statements read without surely having bound them."""
-    loops = (node for node in walk_scope(statements) if isinstance(node, ast.For | ast.While))
-    return {name for loop in loops for name in read(loop) - bound(loop)}
+    """Names that loops among the statements read, and do not bind or read before they do."""
+    loops = [node for node in walk_scope(statements) if isinstance(node, ast.For | ast.While)]
+    return {name for loop in loops for name in (read(loop) - bound(loop)) | exposed(loop.body)}

@@ -17,7 +17,7 @@ from litify_converter.lowering.process_expressions import (
     OTHER_WAYS,
     Expressions,
 )
-from litify_converter.lowering.ranks import INIT, Ranks, Spawn, find_spawn
+from litify_converter.lowering.ranks import INIT, VARIABLES, Ranks, Spawn, find_spawn
 from litify_converter.read import Script
 from litify_converter.refusals import Distributed
 from litify_converter.ways import Loop, Search
@@ -60,6 +60,7 @@ class OneProcess(Lowering):
         optional = any(_is_call_of(script, n, "torch.multiprocessing") for n in ast.walk(script.tree))
         if spawn is None and optional:
             return None  # started in another way, or only if an option says so
+        _refuse_own_ranks(script)
         ranks = Ranks(script, spawn)
         if not ranks.chain and not Search(script).ways():
             return None  # nothing trains here
@@ -70,6 +71,16 @@ def _uses(script: Script, name: str) -> bool:
     return any(
         isinstance(n, ast.Call) and script.imports.resolve(n.func) == name for n in ast.walk(script.tree)
     )
+
+
+def _refuse_own_ranks(script: Script) -> None:
+    """`os.environ["RANK"] = ...`: the processes come from a launcher of another kind."""
+    for node in ast.walk(script.tree):
+        match node:
+            case ast.Subscript(value=value, slice=ast.Constant(value=str(key)), ctx=ast.Store()) if (
+                key in VARIABLES and script.imports.resolve(value) == "os.environ"
+            ):
+                raise Distributed(f"the script works out {key} by itself", node)
 
 
 def _is_call_of(script: Script, node: ast.AST, module: str) -> bool:

@@ -53,6 +53,10 @@ def _expects_error(context: ast.expr) -> bool:
     return False
 
 
+def _spans(body: list[ast.stmt], line: int) -> bool:
+    return body[0].lineno <= line <= (body[-1].end_lineno or 0)
+
+
 def inner_nodes(node: ast.AST) -> list[ast.AST]:
     """The nodes directly in a node, in order, names and constants left out."""
     found: list[ast.AST] = []
@@ -103,6 +107,16 @@ class Place:
         return any(isinstance(d, ast.Name) and d.id in {"staticmethod", "classmethod"} for d in decorators)
 
     @property
+    def callable_by_hand(self) -> bool:
+        """Whether it is a predict_step that users call themselves: without `batch_idx`, or with arguments of their own."""
+        if self.hook != "predict_step" or self.method is None:
+            return False
+        args = self.method.args
+        names = [a.arg for a in [*args.posonlyargs, *args.args]]
+        required = len(names) - len(args.defaults)
+        return len(names) > 2 and (required <= 2 or required > 4)
+
+    @property
     def automatic(self) -> bool:
         """Whether the node stands in a LightningModule whose optimization the Trainer does."""
         return self.module is not None and self.module.automatic
@@ -116,14 +130,22 @@ class Place:
         )
 
     def guarded(self, node: ast.AST, words: set[str], by_count: bool = True) -> bool:
-        """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes,
-        or, if `by_count`, a remainder, as in `i % 100 == 0`."""
+        """Whether the node stands in the body of an `if` of its method that tests one of these names or attributes.
+
+        If `by_count`, whatever makes it seldom counts as well: a remainder, as in `i % 100 == 0`, and an error caught.
+        """
         line = getattr(node, "lineno", 0)
-        for test in ast.walk(self.method) if self.method is not None else ():
-            if isinstance(test, ast.If) and any(b.lineno <= line <= (b.end_lineno or 0) for b in test.body):
-                names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in ast.walk(test.test)}
-                if names & words or (by_count and any(isinstance(n, ast.Mod) for n in ast.walk(test.test))):
+        for outer in ast.walk(self.method) if self.method is not None else ():
+            if not isinstance(outer, ast.If | ast.ExceptHandler) or not _spans(outer.body, line):
+                continue
+            if isinstance(outer, ast.ExceptHandler):
+                if by_count:
                     return True
+                continue
+            tested = list(ast.walk(outer.test))
+            names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in tested}
+            if names & words or (by_count and any(isinstance(n, ast.Mod) for n in tested)):
+                return True
         return False
 
     def on_one_rank(self, node: ast.AST) -> bool:
@@ -164,6 +186,7 @@ class File:
 
     def __init__(self, source: Source, beside: Beside | None = None) -> None:
         self.text = source.text
+        self.path = beside.path if beside is not None else ""  # absolute; empty for a text without a file
         self.lines = source.lines
         self.tree = source.tree
         self.nodes: dict[type[ast.AST], list[tuple[ast.AST, Place]]] = {}
@@ -187,8 +210,13 @@ class File:
     @functools.cached_property
     def uses_lightning(self) -> bool:
         """Whether it defines a LightningModule or DataModule, or builds a Trainer."""
-        return bool(self.lightning) or any(
-            isinstance(node, ast.Call) and self.names.is_from(node.func, frozenset({"Trainer"}))
+        return bool(self.lightning) or self.builds_trainer
+
+    @functools.cached_property
+    def builds_trainer(self) -> bool:
+        """Whether it calls the Trainer class of one of Lightning's packages."""
+        return any(
+            isinstance(node, ast.Call) and self.names.is_from(node.func, frozenset({"Trainer"})) is not None
             for node in self._all(ast.Call)
         )
 

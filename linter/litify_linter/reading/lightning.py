@@ -94,6 +94,17 @@ class LightningClass:
         return not any(_gives_up_automatic(node) for cls in self.lineage for node in ast.walk(cls))
 
     @functools.cached_property
+    def only_collects(self) -> bool:
+        """Whether the module has no optimizer by its own word: it goes through the data once, to collect."""
+        optimizers = self.find("configure_optimizers")
+        if optimizers is None:
+            return False
+        returned = [node.value for node in ast.walk(optimizers) if isinstance(node, ast.Return)]
+        return all(
+            value is None or (isinstance(value, ast.Constant) and value.value is None) for value in returned
+        )
+
+    @functools.cached_property
     def reached_from(self) -> dict[str, frozenset[str]]:
         """Method that is no hook -> the hooks from which `self.method()` calls lead to it."""
         calls = {name: frozenset(_self_calls(method)) for name, method in self.methods.items()}
@@ -174,7 +185,11 @@ def _self_targets(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.
 
 
 class Beside(Protocol):
-    """What knows the Lightning classes of other files (`siblings.Siblings`)."""
+    """What knows where a file lies, and the Lightning classes of other files (`siblings.Siblings`)."""
+
+    @property
+    def path(self) -> str:
+        """The file's absolute path."""
 
     def lightning(self, qualified: str) -> LightningClass | None:
         """The Lightning class of this qualified name, or None."""

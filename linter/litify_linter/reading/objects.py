@@ -94,6 +94,43 @@ def from_batch(node: ast.expr, here: Place, depth: int = 8) -> bool:
     return False
 
 
+def drawn_by_hand(node: ast.expr, here: Place, depth: int = 4) -> bool:
+    """Whether a tensor comes from an iterator that the code advances itself: nobody has moved it to the device.
+
+    That is `next(...)`, what is made of a `dataloader_iter`, and a loop over something that the module holds.
+    """
+    match node:
+        case ast.Call(func=ast.Name(id="next")):
+            return True
+        case ast.Call(args=args) if any(isinstance(a, ast.Name) and a.id == "dataloader_iter" for a in args):
+            return True
+        case ast.Name(id=name) if depth > 0:
+            if any(drawn_by_hand(value, here, depth - 1) for value in values_of(name, here)):
+                return True
+            loops = (n for n in ast.walk(here.method) if isinstance(n, ast.For)) if here.method else ()
+            over = [
+                loop.iter
+                for loop in loops
+                if any(bound == name for bound, _ in _bound(loop.target, loop.iter))
+            ]
+            return any(_is_held(iterable, here) for iterable in over)
+        case ast.Subscript(value=inner) | ast.Attribute(value=inner):
+            return drawn_by_hand(inner, here, depth)
+        case ast.Call(func=ast.Attribute(value=inner)):
+            return drawn_by_hand(inner, here, depth)
+    return False
+
+
+def _is_held(iterable: ast.expr, here: Place) -> bool:
+    """`self.loader`, `tqdm(self.loaders["val"])`: not a call of a method."""
+    match iterable:
+        case ast.Call(func=ast.Name(), args=[inner, *_]) | ast.Subscript(value=inner):
+            return _is_held(inner, here)
+        case ast.Attribute(value=ast.Name(id=owner)):
+            return owner == here.self_name
+    return False
+
+
 def _is_given_batch(name: str, here: Place, depth: int) -> bool:
     """Whether a parameter of a method gets (part of) the batch wherever the class calls the method."""
     if here.method is None or name not in (names := parameters(here.method)):
@@ -200,6 +237,8 @@ def is_stranger(node: ast.expr, here: Place, depth: int = 4) -> bool:
                     inner, here, depth
                 )
             if isinstance(value, ast.Call) and _is_foreign_call(value, here):
+                if "Pipeline" in (dotted(value.func) or ""):
+                    return True  # of diffusers and transformers: an object around modules, which the Trainer does not see
                 return not _used_as_module(node.attr, here)
             return depth > 0 and is_stranger(value, here, depth - 1)
     return False

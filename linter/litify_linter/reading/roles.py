@@ -92,6 +92,8 @@ FLUENT = {
     "apply",
     "requires_grad_",
 }
+# Methods of a network that its `parameters()` alone do not tell from those of other objects.
+ON_NETWORKS = {"to", "cuda", "train", "eval", "state_dict", "load_state_dict", "zero_grad", "apply"}
 WRAPPERS = {
     "torch.nn.DataParallel",
     "torch.nn.parallel.DistributedDataParallel",
@@ -379,7 +381,10 @@ class Roles:
         return self._method(self.classes[name], "__iter__") is not None
 
     def _infer_from_use(self) -> None:
-        """Optimizers built elsewhere: what has both `zero_grad()` and `step()` called on it and no other role."""
+        """Objects built elsewhere, by what is called on them where they have no other role.
+
+        `zero_grad()` and `step()`: an optimizer. `parameters()`, and what only networks have beside: a network.
+        """
         called: dict[tuple[Scope, str], set[str]] = {}
         for scope in [self.tree, *self.outer]:
             if isinstance(scope, ast.ClassDef):
@@ -387,8 +392,10 @@ class Roles:
             for node in walk_scope(scope.body):
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     name = dotted(node.func.value)
-                    if name is not None and self._lookup(name, scope) is None:
+                    if name is not None and name != "self" and self._lookup(name, scope) is None:
                         called.setdefault((self._place(name, scope), name), set()).add(node.func.attr)
         for (place, name), methods in called.items():
             if {"zero_grad", "step"} <= methods:
                 self._known[(place, name)] = Role.OPTIMIZER
+            elif "parameters" in methods and methods & ON_NETWORKS and "step" not in methods:
+                self._known[(place, name)] = Role.MODEL

@@ -31,11 +31,13 @@ class Siblings:
     """The files that a file may import its base classes from, read when a base class asks for them.
 
     Attributes:
+        path: the file's own path, absolute.
         consulted: path -> digest of its content, None where there is no such file: what the answers depend on.
     """
 
     def __init__(self, path: str, depth: int = DEPTH) -> None:
-        self._folder = os.path.dirname(os.path.abspath(path))
+        self.path = os.path.abspath(path)
+        self._folder = os.path.dirname(self.path)
         self._depth = depth
         self.consulted: dict[str, str | None] = {}
 

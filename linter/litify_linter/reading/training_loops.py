@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 from litify_linter.reading.file import File, inner_nodes
 from litify_linter.reading.imports import dotted
-from litify_linter.reading.scopes import Function
+from litify_linter.reading.scopes import Function, parameters
 
 Loop = ast.For | ast.AsyncFor | ast.While
-BACKWARD, UPDATE = "backward", "update"
+BACKWARD, UPDATE, DRIVEN = "backward", "update", "driven"
 _BOTH = frozenset({BACKWARD, UPDATE})
 _OPTIMIZER = re.compile(r"opt|scaler|sgd|adam|solver", re.IGNORECASE)
+_OPTIMIZER_CLASS = re.compile(r"(?:\w*Adam|SGD|LBFGS|RMSprop|Adagrad|Adadelta)(?:[A-Z]\w*)?$")
 # Loops under these libraries have their engineering taken care of; with rpc, what is trained lives in other processes.
 _OTHER_TRAINERS = (
     "accelerate",
@@ -23,10 +24,22 @@ _OTHER_TRAINERS = (
     "lightning.fabric",
     "lightning_fabric",
     "ignite",
+    "adaptdl",
     "torch.distributed.rpc",
     "pytorch_lightning.lite",
 )
+# Loops and calls that take batches. A class that fits a model of its own, all data at once, is no script to convert.
+_BATCHES = re.compile(r"load|data|batch|iter\b|train|_dl\b|queue")
+_COUNTED_BATCHES = re.compile(r"len\(|batch")
+_TAKES_BATCH = re.compile(r"(?:next|__next__|next_\w+|(?:get|load|fetch|read)_\w*batch\w*)")
+# Methods of Python's own containers: an append() on something unknown is no call of a method of that name here.
+_CONTAINERS = frozenset(name for kind in (list, dict, set, str) for name in dir(kind)) - {"update"}
 _TESTS = ("unittest", "pytest")  # what is trained in a file of tests is trained for the test
+# Names of files, and of the folder they lie in, whose loops check or measure something.
+_NO_TRAINING = re.compile(
+    r"(?:^|[/\\])(?:(?:unit)?tests?|testing|bench(?:mark(?:s|ing)?)?|profil\w*)[/\\][^/\\]*$"
+)
+_NO_TRAINING_FILE = re.compile(r"(?:^|[/\\])(?:test_|bench|profil)[^/\\]*$|_(?:test|bench|benchmark)\.\w+$")
 _OTHER_TRAINER_NAMES = frozenset({"accelerator", "fabric"})
 
 
@@ -48,11 +61,20 @@ class _Scope:
 def training_loops(file: File) -> list[Loop]:
     """The outermost loop of each function (or of the module) that trains by hand, outside Lightning classes.
 
-    A loop whose training happens in a loop of a function it calls is left out in favour of that loop.
+    A loop whose training happens in a loop of a function it calls is left out in favour of that loop. Left out as well
+    are loops that drive the step of a LightningModule (to measure it, say), loops over an input instead of weights, and
+    loops in methods that take no batches: parts of another algorithm.
     """
+    if _NO_TRAINING.search(file.path) or _NO_TRAINING_FILE.search(file.path):
+        return []
     imported = file.imports.names.values()
     if any(name.startswith((*_OTHER_TRAINERS, *_TESTS)) or name.endswith(".Fabric") for name in imported):
         return []
+    if (
+        sum(_is_test(node) and not parameters(node) for node in file.tree.body if isinstance(node, Function))
+        > 1
+    ):
+        return []  # a file of tests that pytest collects
     scopes = _scopes(file)
     by_name: dict[str, list[_Scope]] = {}
     for scope in scopes:
@@ -62,9 +84,58 @@ def training_loops(file: File) -> list[Loop]:
     found = []
     for scope in scopes:
         for index, loop in enumerate(scope.loops):
-            if reach.of_loop(scope, index) >= _BOTH and not reach.trains_below(scope, index):
+            happens = reach.of_loop(scope, index)
+            if not happens >= _BOTH or DRIVEN in happens or reach.trains_below(scope, index):
+                continue
+            if not (_changes_an_input(scope, file) or (scope.owner is not None and not _takes_batches(loop))):
                 found.append(loop)
     return found
+
+
+def _takes_batches(loop: Loop) -> bool:
+    """Whether a loop, or one in it, goes over batches, or asks for the next one."""
+    for node in ast.walk(loop):
+        match node:
+            case ast.For(iter=iterable) | ast.AsyncFor(iter=iterable):
+                ranged = [
+                    n for n in ast.walk(iterable) if isinstance(n, ast.Name) and n.id in {"range", "trange"}
+                ]
+                if (_COUNTED_BATCHES if ranged else _BATCHES).search(ast.unparse(iterable)):
+                    return True
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if _TAKES_BATCH.fullmatch(name):
+                return True
+    return False
+
+
+def _changes_an_input(scope: _Scope, file: File) -> bool:
+    """Whether every optimizer of the function, or else of the file, has one tensor alone: `Adam([image])`."""
+    every = [node for node, _ in file.nodes.get(ast.Call, ()) if isinstance(node, ast.Call)]
+    made = [
+        node
+        for node in every
+        if (file.imports.resolve(node.func) or "").startswith("torch.optim.")
+        or _OPTIMIZER_CLASS.match((dotted(node.func) or "").rpartition(".")[2])
+    ]
+    made = [node for node in made if node.args or any(k.arg == "params" for k in node.keywords)]
+    first, last = getattr(scope.node, "lineno", 0), getattr(scope.node, "end_lineno", 0)
+    given = [parameters for node in made if (parameters := _parameters_given(node)) is not None]
+    here = [g for g in given if first <= g.lineno <= last]
+    return bool(here or given) and all(map(_is_one_tensor, here or given))
+
+
+def _parameters_given(call: ast.Call) -> ast.expr | None:
+    """What an optimizer is given to optimize; None for a scheduler, which is given an optimizer."""
+    name = (dotted(call.func) or "").rpartition(".")[2]
+    if name.endswith(("LR", "Lr", "Scheduler", "Restarts", "Plateau")):
+        return None
+    return call.args[0] if call.args else next(k.value for k in call.keywords if k.arg == "params")
+
+
+def _is_one_tensor(parameters: ast.expr) -> bool:
+    match parameters:
+        case ast.List(elts=[one]) | ast.Tuple(elts=[one]):
+            return not isinstance(one, ast.Dict | ast.Starred) and "parameters" not in ast.unparse(one)
+    return False
 
 
 class _Reach:
@@ -152,6 +223,10 @@ def _happens(node: ast.AST, scope: _Scope, file: File) -> str | None:
     match node:
         case ast.Call(func=ast.Attribute(value=target, attr="backward")):
             return None if _OTHER_TRAINER_NAMES & set((dotted(target) or "").split(".")) else BACKWARD
+        case ast.Call(func=ast.Attribute(attr="training_step")):
+            return DRIVEN
+        case ast.Call(func=ast.Name(id="training_step" as name)) if isinstance(scope.node, Function):
+            return DRIVEN if name in parameters(scope.node) else None  # a loop made for a library to call
         case ast.Call(func=ast.Attribute(value=target, attr="step"), args=args, keywords=keywords):
             return UPDATE if _steps_optimizer(target, args, keywords) else None
         case ast.Call(
@@ -193,5 +268,7 @@ def _called(node: ast.Call) -> Iterator[str]:
         match part:
             case ast.Name(id=name):
                 yield name
-            case ast.Attribute(value=value, attr=name):
-                yield f"{'self' if isinstance(value, ast.Name) and value.id == 'self' else '?'}.{name}"
+            case ast.Attribute(value=ast.Name(id="self"), attr=name):
+                yield f"self.{name}"
+            case ast.Attribute(attr=name) if name not in _CONTAINERS:
+                yield f"?.{name}"

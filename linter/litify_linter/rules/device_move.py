@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from litify_linter.edits import Edits, removed, without_call
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS
-from litify_linter.reading.objects import from_batch, is_fixed_device, is_module, is_stranger
+from litify_linter.reading.objects import drawn_by_hand, from_batch, is_fixed_device, is_module, is_stranger
 from litify_linter.rule import Edit, Example, Finding, Rule
 
 # Hooks whose very purpose is to move things, or to bring back what was saved elsewhere.
@@ -27,7 +27,8 @@ class DeviceMove(Rule):
     Why: The Trainer puts the module and every batch on the device that its flags name. A move written into the module
     ties it to one kind of hardware, and is a second copy at best.
 
-    Ignore when: An object is kept off the Trainer's device on purpose, such as a frozen teacher on a second GPU.
+    Ignore when: An object is kept off the Trainer's device on purpose, such as a frozen teacher on a second GPU. Batches
+    that the code draws itself, from `dataloader_iter` or a loader of its own, are never reported: nobody moves those.
     """
 
     code, name = "LIT101", "device-move"
@@ -96,7 +97,13 @@ class DeviceMove(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call of `.cuda()`, or of `.to()` with a device chosen by hand or on the batch."""
+        if here.callable_by_hand:
+            return
         match node:
+            case ast.Call(func=ast.Attribute(value=target, attr="cuda" | "to")) if drawn_by_hand(
+                target, here
+            ):
+                return
             case ast.Call(func=ast.Attribute(value=target, attr="cuda")):
                 if here.resolve(target) is None and not is_stranger(target, here):
                     yield self.found(node, here, _left_to_trainer(node, target, here), call=".cuda()")

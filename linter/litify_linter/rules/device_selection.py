@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable
 
 from litify_linter.reading.file import Place
+from litify_linter.reading.imports import dotted
 from litify_linter.rule import Example, Finding, Rule
 
 SETTERS = frozenset({"torch.cuda.set_device", "torch.accelerator.set_device_index", "torch.xpu.set_device"})
@@ -67,11 +68,18 @@ class DeviceSelection(Rule):
         if here.in_strategy:
             return
         match node:
-            case ast.Call(func=function) if (name := here.resolve(function)) in SETTERS:
-                yield self.found(node, here, what=name)
+            case ast.Call(func=function, args=args) if (name := here.resolve(function)) in SETTERS:
+                if not (here.hook == "__init__" and args and _is_trainers_own(args[0])):
+                    yield self.found(node, here, what=name)
             case ast.Assign(
                 targets=[
                     ast.Subscript(value=holder, slice=ast.Constant(value="CUDA_VISIBLE_DEVICES" as name))
-                ]
-            ) if (here.resolve(holder) == "os.environ"):
+                ],
+                value=value,
+            ) if here.resolve(holder) == "os.environ" and "environ" not in ast.unparse(value):
                 yield self.found(node, here, what=name)
+
+
+def _is_trainers_own(device: ast.expr) -> bool:
+    """`trainer.local_rank`: before the Trainer has set its device, what is built there goes to it."""
+    return isinstance(device, ast.Attribute) and (dotted(device) or "").endswith("trainer.local_rank")

@@ -7,6 +7,9 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.imports import dotted
 from litify_linter.rule import Example, Finding, Rule
 
+# Libraries whose loaders are no torch.utils.data.DataLoader.
+OTHER_LOADERS = frozenset({"webdataset", "torchdata", "nvidia", "ffcv"})
+
 
 class DistributedSamplerCall(Rule):
     """A DistributedSampler built by hand in a file that uses Lightning.
@@ -55,6 +58,8 @@ class DistributedSamplerCall(Rule):
         name = here.resolve(node.func) or ""
         if not name.startswith("torch.utils.data.") or not name.endswith(".DistributedSampler"):
             return
+        if _is_for_another_loader(node, here):
+            return
         if not _is_given_away(node, here) and not any(_is_another(call, here) for call in _calls(here)):
             yield self.found(node, here)
 
@@ -65,6 +70,20 @@ def _is_given_away(node: ast.Call, here: Place) -> bool:
         case ast.Assign(targets=[ast.Attribute(value=owner)]):
             return not isinstance(owner, ast.Name) or owner.id != here.self_name
     return False
+
+
+def _is_for_another_loader(node: ast.Call, here: Place) -> bool:
+    """Whether it goes to a loader from outside of torch, which the Trainer gives no sampler: `wds.WebLoader(sampler=...)`."""
+    parent = here.file.parents.get(node)
+    names = {ast.unparse(t) for t in parent.targets} if isinstance(parent, ast.Assign) else set()
+    loaders = [
+        here.resolve(call.func)
+        for call in ast.walk(here.method or here.file.tree)
+        if isinstance(call, ast.Call)
+        for keyword in call.keywords
+        if keyword.arg == "sampler" and (keyword.value is node or ast.unparse(keyword.value) in names)
+    ]
+    return bool(loaders) and all(name is not None and name.split(".")[0] in OTHER_LOADERS for name in loaders)
 
 
 def _calls(here: Place) -> Iterable[ast.Call]:

@@ -85,7 +85,7 @@ class GradContext(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call that turns gradients off: as a context, as a decorator of the hook, or by itself."""
-        if not isinstance(node, ast.Call) or here.hook in here.file.attributes_read:
+        if not isinstance(node, ast.Call) or here.hook in here.file.attributes_read or here.callable_by_hand:
             return
         name = here.resolve(node.func)
         if name not in CONTEXTS:

@@ -68,21 +68,10 @@ class GrowingList(Rule):
                     return
             case _:
                 return
-        if _collects(here.lightning):
+        if here.lightning.only_collects:
             return
         if _is_plain_list(here.lightning.attributes.get(name)) and not _emptied(here.lightning, name):
             yield self.found(node, here, target=f"{owner}.{name}")
-
-
-def _collects(cls: LightningClass) -> bool:
-    """Whether the module has no optimizer: it goes through the data once, to collect."""
-    optimizers = cls.find("configure_optimizers")
-    if optimizers is None:
-        return False
-    returned = [node.value for node in ast.walk(optimizers) if isinstance(node, ast.Return)]
-    return all(
-        value is None or (isinstance(value, ast.Constant) and value.value is None) for value in returned
-    )
 
 
 def _is_plain_list(value: ast.expr | None) -> bool:

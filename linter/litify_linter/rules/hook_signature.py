@@ -92,17 +92,27 @@ class HookSignature(Rule):
 def _mismatch(name: str, method: Function) -> str | None:
     """What is wrong between the parameters of a hook and the arguments it gets."""
     required, gets = _required(method), HOOK_ARGUMENTS[name]
-    if len(required) > gets:
+    if len(required) > gets and not (name in STEPS and _has_arguments_of_its_own(required)):
         strange = [parameter for parameter in required if parameter in OF_EARLIER_VERSIONS] or required[gets:]
         extra = ", ".join(f"`{parameter}`" for parameter in strange)
         return f"requires {len(required)} arguments beside `self`, but gets {gets}; remove {extra}"
     if name in STEPS:
-        return None if _takes_batch(method) else "takes no arguments beside `self`; add `batch, batch_idx`"
+        return (
+            None
+            if required or _takes_batch(method)
+            else "takes no arguments beside `self`; add `batch, batch_idx`"
+        )
     takes, least = _takes(method), gets - (name in WITH_LOADER_INDEX)
     if takes < least:
         missing = f"; add `{ARGUMENTS[name]}`" if name in ARGUMENTS else ""
         return f"takes {takes or 'no'} arguments beside `self`, but gets {least}{missing}"
     return None
+
+
+def _has_arguments_of_its_own(required: list[str]) -> bool:
+    """Whether a step wants several things beside the batch that no version of Lightning has: another module calls it."""
+    known = {*OF_EARLIER_VERSIONS, "dataloader_idx"}
+    return len(required) > 3 and not known & set(required)
 
 
 def _takes(method: Function) -> int:

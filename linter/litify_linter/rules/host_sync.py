@@ -108,6 +108,8 @@ def _is_needed(node: ast.expr, here: Place, depth: int = 3) -> bool:
     parent = here.file.parents.get(child)
     while parent is not None and not isinstance(parent, ast.stmt):
         match parent:
+            case ast.keyword(arg="batch_size"):
+                return True  # of self.log, which wants a number
             case ast.Call(func=function) if function is not child:
                 if not _passes_on(function):
                     return not _keeps(function)
@@ -123,6 +125,10 @@ def _is_needed(node: ast.expr, here: Place, depth: int = 3) -> bool:
             return here.hook != "training_step"
         case ast.Assign(targets=[(ast.Name() | ast.Attribute()) as target]) if depth > 0:
             return _is_read(target, here, depth)
+        case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if depth > 0:
+            pairs = zip(targets, values, strict=False)
+            into = [t for t, value in pairs if any(inner is node for inner in ast.walk(value))]
+            return any(_is_read(t, here, depth) for t in into if isinstance(t, ast.Name | ast.Attribute))
         case ast.AugAssign(target=(ast.Name() | ast.Attribute()) as target) if depth > 0:
             return _is_read(target, here, depth)
     return False
@@ -134,9 +140,30 @@ def _is_read(target: ast.Name | ast.Attribute, here: Place, depth: int) -> bool:
     reads = (
         (n for n in ast.walk(here.method) if isinstance(n, type(target))) if here.method is not None else ()
     )
-    return any(
+    if any(
         isinstance(n.ctx, ast.Load) and dotted(n) == name and _is_needed(n, here, depth - 1) for n in reads
-    )
+    ):
+        return True
+    return isinstance(target, ast.Attribute) and _is_count_elsewhere(name, here)
+
+
+def _is_count_elsewhere(name: str | None, here: Place) -> bool:
+    """Whether another method of the class takes an attribute for a size: for tensors it makes, a range, an index."""
+    if here.cls is None:
+        return False
+    for node in ast.walk(here.cls):
+        match node:
+            case ast.Call(func=function) if (isinstance(function, ast.Name) and function.id == "range") or (
+                here.resolve(function) or ""
+            ).startswith("torch."):
+                inside: ast.AST = node
+            case ast.Subscript(slice=part):
+                inside = part
+            case _:
+                continue
+        if any(isinstance(n, ast.Attribute) and dotted(n) == name for n in ast.walk(inside)):
+            return True
+    return False
 
 
 def _passes_on(function: ast.expr) -> bool:

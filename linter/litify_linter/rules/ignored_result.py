@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from litify_linter.reading.file import Place
+from litify_linter.reading.lightning import LightningClass
 from litify_linter.reading.objects import values_of
 from litify_linter.rule import Example, Finding, Rule
 
@@ -17,7 +18,8 @@ class IgnoredResult(Rule):
     curves are simply missing. litify's own Trainer still takes them, so that they are only reported for `lightning` and
     `pytorch_lightning`.
 
-    Ignore when: The project pins `pytorch_lightning<1`, or a callback reads the entry from `outputs`.
+    Ignore when: The project pins `pytorch_lightning<1`, or a callback reads the entry from `outputs`. Classes that wrap
+    their step, `self.training_step = logged(self.training_step)`, are never reported.
     """
 
     code, name = "LIT607", "ignored-result"
@@ -52,12 +54,17 @@ class IgnoredResult(Rule):
         """A dictionary with one of the keys, returned as such or through a name."""
         if not isinstance(node, ast.Return) or here.module is None or here.module.package == "litify":
             return
-        if here.scope is not here.method:
+        if here.scope is not here.method or _is_wrapped(here.module):
             return
         for value in _results(node.value, here):
             for key in _keys(value):
                 if isinstance(key, ast.Constant) and key.value in IGNORED:
                     yield self.found(key, here, key=key.value)
+
+
+def _is_wrapped(module: LightningClass) -> bool:
+    """Whether the class puts another function in the place of its training_step, which may read the result."""
+    return any(name == "training_step" for name, _ in module.assigned)
 
 
 def _results(value: ast.expr | None, here: Place) -> list[ast.expr]:

@@ -14,7 +14,8 @@ class ManualPrecision(Rule):
     Why: `Trainer(precision="16-mixed")` or "bf16-mixed" wraps the steps and scales the loss itself; done twice, the
     loss is scaled twice, and the precision can no longer be chosen by a flag.
 
-    Ignore when: One part of a step needs another precision than the rest. `autocast(enabled=False)` is never reported.
+    Ignore when: One part of a step needs another precision than the rest. `autocast(enabled=False)`,
+    and one that is enabled by a comparison such as `epoch > 3`, is never reported.
     """
 
     code, name = "LIT103", "manual-precision"
@@ -52,9 +53,16 @@ class ManualPrecision(Rule):
             return
         last = _amp_name(here.resolve(node.func))
         if last == "GradScaler" or (last == "autocast" and here.hook in STEPS):
-            if any(k.arg == "enabled" and isinstance(k.value, ast.Constant) for k in node.keywords):
+            if any(k.arg == "enabled" and _is_own(k.value) for k in node.keywords):
                 return
             yield self.found(node, here, call=last)
+
+
+def _is_own(enabled: ast.expr) -> bool:
+    """Off, or on under a condition of the step's own such as `epoch > 3`: no flag of the Trainer says that."""
+    if isinstance(enabled, ast.Constant):
+        return enabled.value is not True
+    return isinstance(enabled, ast.Compare)
 
 
 def _amp_name(name: str | None) -> str | None:

@@ -92,12 +92,29 @@ class ModeSwitch(Rule):
                     return
                 if here.hook != "training_step" and here.hook in here.file.attributes_read:
                     return  # someone calls the hook by hand
+                if here.callable_by_hand or (here.module is not None and here.module.only_collects):
+                    return
+                if here.hook != "training_step" and _is_decided(node, here):
+                    return
                 if here.hook == "training_step" and _is_wanted(mode, is_self, here):
                     return
                 # To eval where it is eval already: without effect. A train() may be there for its effect.
                 off = mode == "eval" or bool(args and isinstance(args[0], ast.Constant) and not args[0].value)
                 edits = without_statement(node, here) if off and here.hook != "training_step" else None
                 yield self.found(node, here, edits, call=here.text(node), hook=here.hook)
+
+
+def _is_decided(node: ast.expr, here: Place) -> bool:
+    """Whether the mode hangs on an `if` one side of which is train(): dropout kept on, to sample predictions."""
+    line = node.lineno
+    tests = [n for n in ast.walk(here.method) if isinstance(n, ast.If)] if here.method is not None else []
+    return any(
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "train"
+        for test in tests
+        if test.lineno <= line <= (test.end_lineno or line)
+        for call in ast.walk(test)
+        if not (isinstance(call, ast.Call) and call.args)
+    )
 
 
 def _is_wanted(mode: str, is_self: bool, here: Place) -> bool:

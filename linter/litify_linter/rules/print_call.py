@@ -73,5 +73,14 @@ def _by_module(call: ast.Call, here: Place) -> Edits | None:
 
 
 def _seldom(node: ast.AST, here: Place) -> bool:
-    """In one process only, or every n-th batch only: someone wants to look."""
-    return here.on_one_rank(node) or here.guarded(node, set())
+    """In one process only, every n-th batch only, or before an error is raised: someone wants to look."""
+    return here.on_one_rank(node) or here.guarded(node, set()) or _before_raise(node, here)
+
+
+def _before_raise(node: ast.AST, here: Place) -> bool:
+    """Whether the statement's block ends in a `raise`: each process has its own reason to fail."""
+    statement = node
+    while not isinstance(statement, ast.stmt):
+        statement = here.file.parents[statement]
+    blocks = (getattr(here.file.parents[statement], part, None) for part in ("body", "orelse", "finalbody"))
+    return any(isinstance(b, list) and statement in b and isinstance(b[-1], ast.Raise) for b in blocks)

@@ -6,26 +6,38 @@ from collections.abc import Iterable
 
 from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import HOOKS, MODULE
+from litify_linter.reading.lightning import CALLBACK, HOOKS, MODULE
 from litify_linter.rule import Example, Finding, Rule
 
+# A method that calls one of these only ever runs in several processes.
+COLLECTIVES = frozenset(
+    {"broadcast", "all_gather", "all_reduce", "gather_object", "barrier", "all_gather_object"}
+)
+# Variables that torchrun sets -> the Trainer's attributes, which are right under every launcher.
+VARIABLES = {
+    "RANK": "global_rank",
+    "LOCAL_RANK": "local_rank",
+    "NODE_RANK": "node_rank",
+    "GROUP_RANK": "node_rank",
+    "WORLD_SIZE": "world_size",
+}
 _SEVERAL = re.compile(r"ddp|dist|multi|num_devices|num_nodes|num_gpus|world_size", re.IGNORECASE)
 
 
 class RankQuery(Rule):
-    """`torch.distributed.get_rank()` or `get_world_size()` in a Lightning class.
+    """`torch.distributed.get_rank()` or `get_world_size()` in a Lightning class, or `os.environ["LOCAL_RANK"]` and its kin.
 
-    Why: Both raise where there is no process group, which is every run on one device. `self.global_rank` and
-    `self.trainer.world_size` are right everywhere.
+    Why: They raise where there is no process group or launcher, which is every run on one device. `self.global_rank`
+    and `self.trainer.world_size` are right everywhere.
 
-    Ignore when: The code runs under a distributed strategy only. Beside a test of `is_initialized()`, under one
-    that speaks of several processes, or where the error is caught, it is never reported.
+    Ignore when: The code runs under a distributed strategy only. Beside a collective such as `dist.broadcast` or a test of
+    `is_initialized()`, under a test that speaks of several processes, or where the error is caught, it is never reported.
     """
 
     code, name = "LIT404", "rank-query"
-    message = "`{call}()` raises on one device; use `{instead}`"
+    message = "`{call}` raises on one device; use `{instead}`"
     fix = "safe"
-    visits = (ast.Call,)
+    visits = (ast.Call, ast.Subscript)
     examples = (
         Example(
             bad="""
@@ -55,7 +67,12 @@ class RankQuery(Rule):
     )
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
-        """One of the calls without a group, in a method that does not ask for the process group."""
+        """One of the calls without a group, in a method that does not ask for the process group; in hooks a variable."""
+        if isinstance(node, ast.Subscript):
+            instead = _of_launcher(node, here)
+            if instead is not None and not _is_expected(node, here):
+                yield self.found(node, here, call=here.text(node), instead=instead)
+            return
         match node:
             case ast.Call(func=function, args=[], keywords=[]) if (
                 here.lightning is not None and not here.in_strategy
@@ -71,6 +88,11 @@ class RankQuery(Rule):
         asked = {n.attr for n in ast.walk(here.method) if isinstance(n, ast.Attribute)}
         if instead is None or asked & {"is_initialized", "is_available"}:
             return
+        functions = [
+            n for n in ast.walk(here.method) if isinstance(n, ast.Attribute) and n.attr in COLLECTIVES
+        ]
+        if any((here.resolve(n) or "").startswith("torch.distributed.") for n in functions):
+            return
         if _is_expected(node, here):
             return
         of_module = here.lightning.kind == MODULE and not here.is_static
@@ -79,7 +101,19 @@ class RankQuery(Rule):
         )
         attached = of_module and here.hook in HOOKS - {"configure_model"}
         edits = replacement(node, here, instead) if attached else None
-        yield self.found(node, here, edits, call=name, instead=instead)
+        yield self.found(node, here, edits, call=f"{name}()", instead=instead)
+
+
+def _of_launcher(node: ast.Subscript, here: Place) -> str | None:
+    """What the Trainer says in place of a variable that a hook reads, as `os.environ["NODE_RANK"]`."""
+    if here.lightning is None or here.hook not in HOOKS or not isinstance(node.ctx, ast.Load):
+        return None
+    match node:
+        case ast.Subscript(value=holder, slice=ast.Constant(value=str(name))) if name in VARIABLES:
+            if here.resolve(holder) == "os.environ":
+                owner = "trainer" if here.lightning.kind == CALLBACK else f"{here.self_name}.trainer"
+                return f"{owner}.{VARIABLES[name]}"
+    return None
 
 
 def _is_expected(node: ast.AST, here: Place) -> bool:

@@ -19,7 +19,8 @@ class RawTrainingLoop(Rule):
     `litify convert` turns the script into a LightningModule, a LightningDataModule and a Trainer call, and
     `litify verify` shows that it still takes the same optimizer steps.
 
-    Ignore when: The loop is the subject of the script, as in a tutorial or a test of an optimizer.
+    Ignore when: The loop is the subject of the script, as in a tutorial. Never reported are loops in tests and benchmarks
+    (`tests/x.py`, `test_x.py`, `bench_x.py`), over an input instead of weights, and in methods that take no batches.
     """
 
     code, name = "LIT901", "raw-training-loop"

@@ -93,7 +93,10 @@ class RemovedHook(Rule):
 
 
 def _called(cls: ast.ClassDef, name: str) -> bool:
+    """Whether the class calls it, elsewhere than in another hook that was removed: nobody calls that either."""
+    alive = (part for part in cls.body if getattr(part, "name", None) not in REMOVED)
     return any(
         isinstance(n, ast.Attribute) and n.attr == name and isinstance(n.value, ast.Name)
-        for n in ast.walk(cls)
+        for part in alive
+        for n in ast.walk(part)
     )

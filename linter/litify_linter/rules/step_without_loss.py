@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from litify_linter.edits import Edits, last_in_body
 from litify_linter.reading.file import Place
-from litify_linter.reading.lightning import MODULE
+from litify_linter.reading.lightning import MODULE, LightningClass
 from litify_linter.reading.scopes import Function, walk_scope
 from litify_linter.rule import Example, Finding, Rule
 
@@ -70,13 +70,25 @@ class StepWithoutLoss(Rule):
         if cls is None or cls.kind != MODULE or not cls.automatic:
             return
         step = cls.methods.get("training_step")
-        if step is None or step.decorator_list or _is_stub(step.body):
+        if step is None or step.decorator_list or _is_stub(step.body) or _only_raises(step, cls):
             return
         optimizers = cls.methods.get("configure_optimizers")
         if optimizers is not None and not _gives_value(optimizers) and not _is_stub(optimizers.body):
             return  # a module without optimizers trains nothing on purpose
-        if not _gives_value(step):
+        if not _gives_value(step) and not _steps_itself(cls):
             yield self.found(step, here, _returned(step, here))
+
+
+def _steps_itself(cls: LightningClass) -> bool:
+    """Whether the step reaches `self.optimizers()` through another method: it trains by hand."""
+    reached = (
+        method for name, method in cls.methods.items() if "training_step" in cls.reached_from.get(name, ())
+    )
+    return any(
+        isinstance(n, ast.Attribute) and n.attr == "optimizers" and isinstance(n.value, ast.Name)
+        for method in reached
+        for n in ast.walk(method)
+    )
 
 
 def _returned(step: Function, here: Place) -> Edits | None:
@@ -101,6 +113,15 @@ def _is_stub(body: list[ast.stmt]) -> bool:
         isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
         for s in body
     )
+
+
+def _only_raises(step: Function, cls: LightningClass) -> bool:
+    """Whether all it does is to call a method that does nothing but raise."""
+    match step.body[-1]:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=name))):
+            method = cls.find(name)
+            return method is not None and isinstance(method.body[-1], ast.Raise)
+    return False
 
 
 def _has_value(node: ast.Return | ast.Yield) -> bool:

@@ -20,7 +20,9 @@ class UnsafeLoad(Rule):
 
     code, name = "LIT701", "unsafe-load"
     fix = "unsafe"
-    message = "`torch.load` without `weights_only=`: say `weights_only=True`"
+    message = (
+        "`torch.load` without `weights_only=`: say `weights_only=True`, or False for objects that you trust"
+    )
     visits = (ast.Call,)
     examples = (
         Example(

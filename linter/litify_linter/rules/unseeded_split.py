@@ -65,7 +65,7 @@ class UnseededSplit(Rule):
         if None in given or _SEEDS.search(here.file.text):
             return
         if name in {"torch.utils.data.random_split", "torch.utils.data.dataset.random_split"}:
-            if "generator" not in given and len(node.args) < 3:
+            if "generator" not in given and len(node.args) < 3 and not _is_one_part(node):
                 argument = "generator=torch.Generator().manual_seed(42)"
                 known = here.file.imports.names.get("torch") == "torch"
                 edits = with_argument(node, here, argument) if known else None
@@ -77,3 +77,11 @@ class UnseededSplit(Rule):
             if "random_state" not in given and shuffles:
                 edits = with_argument(node, here, "random_state=42")
                 yield self.found(node, here, edits, call="train_test_split", argument="random_state=42")
+
+
+def _is_one_part(call: ast.Call) -> bool:
+    """`random_split(data, [len(data)])`: all of it, in another order."""
+    match call:
+        case ast.Call(args=[_, ast.List(elts=[_]) | ast.Tuple(elts=[_])]):
+            return True
+    return False

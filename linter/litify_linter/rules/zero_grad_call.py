@@ -15,7 +15,8 @@ class ZeroGradCall(Rule):
     Why: The Trainer zeroes the gradients before each backward, or every `accumulate_grad_batches` batches. By hand it
     is done at the wrong time as soon as gradients are accumulated.
 
-    Ignore when: The optimizer is one the Trainer does not know and that trains something beside the module.
+    Ignore when: The optimizer is one the Trainer does not know and that trains something beside the module. Classes that
+    define `optimizer_zero_grad` have taken it into their own hands and are never reported.
     """
 
     code, name = "LIT203", "zero-grad-call"
@@ -52,7 +53,7 @@ class ZeroGradCall(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call of a method `zero_grad`, which both optimizers and modules have."""
-        if not here.automatic:
+        if not here.automatic or here.module is None or here.module.find("optimizer_zero_grad") is not None:
             return
         match node:
             case ast.Call(func=ast.Attribute(value=target, attr="zero_grad") as function):

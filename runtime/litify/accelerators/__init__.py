@@ -25,6 +25,7 @@ __all__ = [
     "CUDAAccelerator",
     "MPSAccelerator",
     "XLAAccelerator",
+    "find_usable_cuda_devices",
     "make",
 ]
 
@@ -85,6 +86,8 @@ def load(name: str) -> type[Accelerator]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "find_usable_cuda_devices":
+        return getattr(import_module("litify.accelerators.cuda"), name)
     if name in _CLASSES:
         return load(_CLASSES[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

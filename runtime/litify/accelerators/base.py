@@ -108,9 +108,9 @@ def _indices(devices: Devices, available: int) -> list[int]:
             numbers = [int(part) for part in parts]
             return numbers if "," in devices else list(range(numbers[0]))
         case _:
-            if len(set(devices)) != len(devices) or not all(
-                type(index) is int and index >= 0 for index in devices
-            ):
+            if not all(type(index) is int for index in devices):
+                raise TypeError(f"Trainer(devices={devices!r}): a list of devices holds whole numbers.")
+            if len(set(devices)) != len(devices) or min(devices, default=0) < 0:
                 raise MisconfigurationException(
                     f"Trainer(devices={devices!r}): a list of devices holds different indices from 0."
                 )

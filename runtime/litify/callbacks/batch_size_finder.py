@@ -145,8 +145,10 @@ class BatchSizeFinder(Callback):
             0,
             0,
         )  # low: the largest that works; high: the smallest not
-        trials = 0
+        trials, latest = 0, ""
         while trials < self._max_trials:
+            if latest:
+                say(f"litify: {latest}, trying batch size {size}")
             lightning_setattr(module, self._name, size)
             samples = self._try(trainer, size)
             if samples is None:
@@ -156,6 +158,7 @@ class BatchSizeFinder(Callback):
                 low, trials = size, trials + 1
                 if size >= min(samples, self._max_val):
                     break
+            latest = f"{self._name} {size} " + ("fits" if samples is not None else "needs too much memory")
             if high and (high - low <= 1 or (self._mode == "power" and low)):
                 break
             size = (low + high) // 2 if high else min(low * 2, self._max_val)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar
 
 from litify.callbacks.base import Callback
@@ -14,6 +13,6 @@ class Checkpoint(Callback):
     monitors: ClassVar[bool] = True
     dirpath: Any = None
 
-    def last_candidates(self, trainer: Any) -> list[Path]:
+    def last_candidates(self, trainer: Any) -> list[str]:
         """Files that `ckpt_path="last"` may mean, for this callback."""
         return []

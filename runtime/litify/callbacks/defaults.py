@@ -12,6 +12,7 @@ from litify.callbacks.model_checkpoint import ModelCheckpoint
 from litify.callbacks.progress import ProgressBar, TQDMProgressBar
 from litify.callbacks.timer import Timer
 from litify.errors import MisconfigurationException
+from litify.hooks import replaced
 from litify.settings import duration
 
 
@@ -81,9 +82,7 @@ def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> 
 
 
 def _unique(callbacks: list[Callback]) -> None:
-    keys = [
-        callback.state_key for callback in callbacks if type(callback).state_dict is not Callback.state_dict
-    ]
+    keys = [callback.state_key for callback in callbacks if replaced("state_dict", callback)]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
         raise RuntimeError(

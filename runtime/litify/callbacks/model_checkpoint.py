@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from litify import storage
 from litify.callbacks.checkpoint import Checkpoint
 from litify.errors import MisconfigurationException
 from litify.plugins.checkpoint_io import remove_leftovers
 from litify.rank_zero import say, warn
+from litify.state import Phase
 
 if TYPE_CHECKING:
     from litify.module import LightningModule
@@ -78,7 +80,7 @@ class ModelCheckpoint(Checkpoint):
         enable_version_counter: bool = True,
     ) -> None:
         _check(monitor, save_top_k, mode, every_n_train_steps, every_n_epochs, train_time_interval)
-        local = dirpath is not None and "://" not in str(dirpath)
+        local = dirpath is not None and not storage.is_url(dirpath)
         self.dirpath = (
             os.path.realpath(os.path.expanduser(dirpath)) if dirpath is not None and local else dirpath
         )
@@ -126,16 +128,14 @@ class ModelCheckpoint(Checkpoint):
     # -- when ---------------------------------------------------------------------------------------------------------------
 
     def setup(self, trainer: "Trainer", pl_module: "LightningModule", stage: str) -> None:
-        if "://" in str(self.dirpath):
-            raise ValueError(
-                f"ModelCheckpoint(dirpath={self.dirpath!r}): files are written to local folders only; pass one."
-            )
         self.dirpath = trainer.strategy.broadcast(self._folder(trainer))
+        if self.save_last == "link" and storage.is_url(self.dirpath):
+            raise ValueError(f"ModelCheckpoint(save_last='link'): {self.dirpath} knows no links; pass True.")
         if stage == "fit" and trainer.is_global_zero and self.save_top_k != 0:
-            folder = Path(self.dirpath)
-            remove_leftovers(folder)
-            if folder.is_dir() and any(folder.iterdir()) and trainer.resumed_from is None:
-                warn(f"The checkpoint folder {folder} is not empty; new files get other names.")
+            if not storage.is_url(self.dirpath):
+                remove_leftovers(Path(self.dirpath))
+            if trainer.resumed_from is None and storage.names(self.dirpath):
+                warn(f"The checkpoint folder {self.dirpath} is not empty; new files get other names.")
 
     def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._last_time = time.monotonic()
@@ -167,8 +167,8 @@ class ModelCheckpoint(Checkpoint):
         """Whether the monitored metric is not there yet, or will be newer after the validation that follows this batch."""
         if self.monitor is None:
             return False
-        if self.monitor not in trainer.callback_metrics:
-            return True
+        if self.monitor not in self._metrics(trainer):
+            return trainer.enable_validation
         follows = trainer.is_last_batch and trainer.enable_validation
         return follows and not self._saves_on_train_epoch_end(trainer)
 
@@ -248,7 +248,8 @@ class ModelCheckpoint(Checkpoint):
                 f"ModelCheckpoint(monitor={self.monitor!r}): no such metric was logged; logged are {sorted(trainer.callback_metrics)}. "
                 f"Call self.log({self.monitor!r}, ...) or monitor another."
             )
-            if trainer.enable_validation and trainer.state.val_batch_idx < 0:
+            waits = trainer.enable_validation and trainer.state.val_batch_idx < 0
+            if waits or trainer.state.phase is Phase.BATCH_END:  # it may be logged when the epoch ends
                 warn(message)
                 return
             raise MisconfigurationException(message)
@@ -325,12 +326,9 @@ class ModelCheckpoint(Checkpoint):
         """Delete a checkpoint that is no longer among the kept; never the one training was resumed from, nor one elsewhere."""
         if not previous or previous == current:
             return
-        resumed = (
-            trainer.resumed_from is not None
-            and Path(previous).resolve() == Path(trainer.resumed_from).resolve()
-        )
-        elsewhere = Path(self.dirpath or ".").resolve() not in Path(previous).resolve().parents
-        if not resumed and not elsewhere:
+        whole, origin = storage.whole(previous), trainer.resumed_from
+        resumed = origin is not None and whole == storage.whole(origin)
+        if not resumed and whole.startswith(os.path.join(storage.whole(self.dirpath or "."), "")):
             trainer.strategy.remove_checkpoint(previous)
 
     # -- names --------------------------------------------------------------------------------------------------------------
@@ -376,7 +374,7 @@ class ModelCheckpoint(Checkpoint):
 
     def file_exists(self, filepath: str | Path, trainer: "Trainer") -> bool:
         """Whether rank 0 sees the file; the same answer on all ranks."""
-        there = os.path.exists(filepath) if trainer.is_global_zero else False
+        there = storage.exists(filepath) if trainer.is_global_zero else False
         return trainer.strategy.reduce_boolean_decision(there, all=False)
 
     def _folder(self, trainer: "Trainer") -> str:
@@ -389,26 +387,30 @@ class ModelCheckpoint(Checkpoint):
         version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
         return os.path.join(root, str(logger.name), version, "checkpoints")
 
-    def last_candidates(self, trainer: Any) -> list[Path]:
+    def last_candidates(self, trainer: Any) -> list[str]:
         """Checkpoints to go on from, best first: last.ckpt, its versions and what Ctrl-C left, then all others of the folder.
 
         The newest comes first in each part.
         """
-        folder = Path(self.dirpath or self._folder(trainer))
-        names = re.compile(rf"({re.escape(self.CHECKPOINT_NAME_LAST)}(-.*)?|interrupted)$")
-        found = [path for path in folder.glob(f"*{self.FILE_EXTENSION}") if path.exists()]
-        return sorted(
-            found,
-            key=lambda path: (bool(names.match(path.stem)), path.stat().st_mtime, path.name),
-            reverse=True,
+        folder = str(self.dirpath or self._folder(trainer))
+        newest = re.compile(
+            rf"({re.escape(self.CHECKPOINT_NAME_LAST)}(-.*)?|interrupted){re.escape(self.FILE_EXTENSION)}$"
         )
+        found = [
+            (bool(newest.match(name)), storage.modified(path), name, path)
+            for name in storage.names(folder)
+            if name.endswith(self.FILE_EXTENSION) and storage.exists(path := os.path.join(folder, name))
+        ]
+        return [path for *_, path in sorted(found, reverse=True)]
 
     def to_yaml(self, filepath: str | Path | None = None) -> None:
         """The best checkpoints and their scores as a YAML file; default: best_k_models.yaml beside them."""
         import yaml  # type: ignore[import-untyped]
 
-        path = Path(filepath or os.path.join(self.dirpath or ".", "best_k_models.yaml"))
-        path.write_text(yaml.safe_dump({name: score.item() for name, score in self.best_k_models.items()}))
+        with storage.open_file(
+            filepath or os.path.join(self.dirpath or ".", "best_k_models.yaml"), "w"
+        ) as file:
+            yaml.safe_dump({name: score.item() for name, score in self.best_k_models.items()}, file)
 
     # -- state --------------------------------------------------------------------------------------------------------------
 

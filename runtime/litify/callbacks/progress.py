@@ -6,10 +6,10 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from litify.callbacks.base import Callback
+from litify.due import validates_in
 
 if TYPE_CHECKING:
     from litify.module import LightningModule
@@ -75,11 +75,75 @@ class ProgressBar(Callback):
 
     @property
     def total_val_batches(self) -> float:
-        total: float = sum(self.trainer.num_val_batches)
+        """Validation batches of this epoch; 0 in one without validation."""
+        trainer = self.trainer
+        if trainer.job is not None and not validates_in(trainer.job, trainer.current_epoch):
+            return 0
+        total: float = sum(trainer.num_val_batches)
         return total
 
 
-class TQDMProgressBar(ProgressBar):
+class Bars(ProgressBar):
+    """When bars of evaluation come and go; a subclass draws them, by `open_bar`, `advance_bar` and `close_bar`."""
+
+    KINDS: ClassVar[dict[str, tuple[str, str]]] = {
+        "sanity": ("Sanity Checking", "num_sanity_val_batches"),
+        "validation": ("Validation", "num_val_batches"),
+        "test": ("Testing", "num_test_batches"),
+        "predict": ("Predicting", "num_predict_batches"),
+    }
+    """The title of each kind's bar, and the Trainer's attribute that says how many batches each loader has."""
+
+    def open_bar(self, trainer: Trainer, kind: str, title: str, totals: list[Any]) -> None:
+        """A pass over data begins.
+
+        Args:
+            kind: "sanity", "validation", "test" or "predict".
+            totals: batches of each loader.
+        """
+        raise NotImplementedError
+
+    def advance_bar(self, batch_idx: int, loader_idx: int) -> None:
+        """A batch of the pass is done."""
+        raise NotImplementedError
+
+    def close_bar(self, trainer: Trainer, module: LightningModule) -> None:
+        """The pass is over."""
+        raise NotImplementedError
+
+    def _open(self, trainer: Trainer, kind: str) -> None:
+        title, totals = self.KINDS[kind]
+        self.open_bar(trainer, kind, title, getattr(trainer, totals))
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._open(trainer, "sanity" if trainer.sanity_checking else "validation")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._open(trainer, "test")
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._open(trainer, "predict")
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.advance_bar(batch_idx, dataloader_idx)
+
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.close_bar(trainer, pl_module)
+
+    on_test_end = on_predict_end = on_validation_end
+
+
+class TQDMProgressBar(Bars):
     """A tqdm bar for the epoch and one for each validation, on stderr. The default in a terminal (see `EpochLines`).
 
     Args:
@@ -174,13 +238,13 @@ class TQDMProgressBar(ProgressBar):
 
     # -- evaluation ---------------------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, total: float, make: Callable[[], Any]) -> None:
-        self._val_bar = make()
-        self._val_bar.reset(_total(total))
-        self._val_bar.set_description(name)
+    def open_bar(self, trainer: Trainer, kind: str, title: str, totals: list[Any]) -> None:
+        self._val_bar = getattr(self, f"init_{kind}_tqdm")()
+        self._val_bar.reset(_total(sum(totals)))
+        self._val_bar.set_description(title)
         self._next = 0.0
 
-    def _advance(self) -> None:
+    def advance_bar(self, batch_idx: int, loader_idx: int) -> None:
         if self._val_bar is not None:
             self._val_bar.n += 1
             now = time.monotonic()
@@ -188,64 +252,10 @@ class TQDMProgressBar(ProgressBar):
                 self._next = now + INTERVAL
                 self._val_bar.refresh()
 
-    def _stop(self) -> None:
+    def close_bar(self, trainer: Trainer, module: LightningModule) -> None:
         if self._val_bar is not None:
             self._val_bar.close()
         self._next = 0.0
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking:
-            self._start("Sanity Checking", sum(trainer.num_sanity_val_batches), self.init_sanity_tqdm)
-        else:
-            self._start("Validation", sum(trainer.num_val_batches), self.init_validation_tqdm)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._advance()
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start("Testing", sum(trainer.num_test_batches), self.init_test_tqdm)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._advance()
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start("Predicting", sum(trainer.num_predict_batches), self.init_predict_tqdm)
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._advance()
-
-    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._stop()
 
     # -- bars ---------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from litify.callbacks.progress import INTERVAL, ProgressBar
+from litify.callbacks.progress import INTERVAL, Bars
 from litify.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ class RichProgressBarTheme:
     metrics_format: str = ".3f"
 
 
-class RichProgressBar(ProgressBar):
+# kind of pass -> what its task is called in `RichProgressBar`
+IDS = {"sanity": "val_sanity", "validation": "val", "test": "test", "predict": "predict"}
+
+
+class RichProgressBar(Bars):
     """Bars for epochs and evaluation on stderr, by rich.
 
     Args:
@@ -72,6 +76,11 @@ class RichProgressBar(ProgressBar):
         self._started = False
         self._metrics: Any = None  # the column of metrics
         self._next = 0.0
+        self._pass: tuple[str, str, list[Any]] = (
+            "",
+            "",
+            [],
+        )  # of evaluation: attribute of its task, title, batches
         self._reset_ids()
 
     def _reset_ids(self) -> None:
@@ -193,37 +202,16 @@ class RichProgressBar(ProgressBar):
 
     # -- evaluation ---------------------------------------------------------------------------------------------------
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def open_bar(self, trainer: Trainer, kind: str, title: str, totals: list[Any]) -> None:
         self._start(trainer)
+        self._pass = f"{IDS[kind]}_progress_bar_id", title, totals
 
-    def on_sanity_check_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._started and self.val_sanity_progress_bar_id is not None:
-            self.progress.update(self.val_sanity_progress_bar_id, visible=False)
-
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start(trainer)
-
-    def on_validation_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if trainer.sanity_checking:
-            self._eval(
-                "val_sanity", "Sanity check", trainer.num_sanity_val_batches, batch_idx, dataloader_idx
-            )
-        else:
-            self._eval("val", "Validation", trainer.num_val_batches, batch_idx, dataloader_idx)
-
-    def _eval(self, kind: str, title: str, totals: list[Any], batch_idx: int, loader_idx: int) -> None:
+    def advance_bar(self, batch_idx: int, loader_idx: int) -> None:
         """A bar per loader and pass; that of the previous one goes."""
         if not self._started:
             return
-        name, total = f"{kind}_progress_bar_id", totals[loader_idx if loader_idx < len(totals) else 0]
+        name, title, totals = self._pass
+        total = totals[loader_idx if loader_idx < len(totals) else 0]
         if batch_idx == 0:
             before = getattr(self, name)
             if before is not None:
@@ -233,40 +221,13 @@ class RichProgressBar(ProgressBar):
         if self._advance(getattr(self, name), batch_idx + 1, batch_idx + 1 == total):
             self.progress.refresh()
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def close_bar(self, trainer: Trainer, module: LightningModule) -> None:
         if trainer.state.fn == "fit" and self._started:
-            if self.val_progress_bar_id is not None:
-                self.progress.update(self.val_progress_bar_id, visible=False)
-            self._show_metrics(trainer, pl_module)
+            task = getattr(self, self._pass[0])
+            if task is not None:
+                self.progress.update(task, visible=False)
+            self._show_metrics(trainer, module)
             self._next = 0.0
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start(trainer)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._eval("test", "Testing", trainer.num_test_batches, batch_idx, dataloader_idx)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._start(trainer)
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._eval("predict", "Predicting", trainer.num_predict_batches, batch_idx, dataloader_idx)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

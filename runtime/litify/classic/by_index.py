@@ -31,7 +31,10 @@ def modernize(cls: type[Any], by_index: bool) -> None:
     """
     if by_index:
         hint("training_step(batch, batch_idx, optimizer_idx)", "manual optimization")
-        cls.steps_by_index, cls.automatic_optimization = True, False
+        # An assignment of True, meant as in 1.x, changes nothing: the steps below are what is automatic.
+        cls.steps_by_index, cls.automatic_optimization = True, property(
+            lambda self: False, lambda self, on: None
+        )
         cls.training_step = _all_steps(vars(cls)["training_step"])
     if by_index or "configure_optimizers" in vars(cls):
         cls.configure_optimizers = _without_old_keys(cls.configure_optimizers)

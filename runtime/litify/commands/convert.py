@@ -33,10 +33,11 @@ MARK = "litify"  # a file that convert wrote says so in its first lines
 @click.option("--target", type=click.Choice(["litify", "lightning"]), default="litify", show_default=True)
 @click.option(
     "--style",
-    type=click.Choice(["auto", "verbatim"]),
+    type=click.Choice(["auto", "idiomatic", "verbatim"]),
     default="auto",
     show_default=True,
-    help="auto: idiomatic wherever that is proven to train the same; verbatim: every statement in its order.",
+    help="auto: idiomatic wherever that is proven to train the same; idiomatic: refused where automatic optimization is "
+    "not; verbatim: every statement in its order.",
 )
 @click.option("--report", type=click.Choice(["text", "json", "sarif"]), default="text", show_default=True)
 @click.option(
@@ -84,7 +85,7 @@ def convert(
                 return None
             beside = _output_path(source, None, in_place)
             assert beside is not None
-            _write(beside, conversion.text, force or in_place)
+            _write(beside, conversion.text, force or in_place, _newline(source))
             return beside
 
         return convert_folder(file, target, style, report, write)
@@ -109,7 +110,7 @@ def convert(
     if out is None:
         click.echo(conversion.text, nl=False)
         return 0
-    _write(out, conversion.text, force or in_place)
+    _write(out, conversion.text, force or in_place, _newline(file))
     _print_report(file, conversion, out, report)
     return _verify(file, out) if verify_ else 0
 
@@ -125,7 +126,13 @@ def _output_path(file: Path, output: str | None, in_place: bool) -> Path | None:
     return Path(output) if output is not None else file.with_name(f"{file.stem}_lit.py")
 
 
-def _write(out: Path, text: str, force: bool) -> None:
+def _newline(file: Path) -> str:
+    """How a file's first line ends, so that its conversion does too."""
+    with file.open("rb") as stream:
+        return "\r\n" if stream.readline().endswith(b"\r\n") else "\n"
+
+
+def _write(out: Path, text: str, force: bool, newline: str) -> None:
     """Write beside, then rename: there is never half a file."""
     if out.is_dir():
         raise click.UsageError(f"cannot write {out}: it is a folder")
@@ -136,7 +143,7 @@ def _write(out: Path, text: str, force: bool) -> None:
     except OSError as error:
         raise click.UsageError(f"cannot write {out}: {error.strerror}") from None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as stream:
             stream.write(text)
         mode = out.stat().st_mode if out.exists() else 0o666 & ~_umask()
         os.chmod(name, mode)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from litify import restarts
+from litify import restarts, storage
 from litify.hparams import flatten
 from litify.hparams_files import save_hparams_to_yaml
 
@@ -141,16 +141,13 @@ class RunFolder(Logger):
 
     def _next_version(self) -> int:
         """One more than the highest there is. Processes started together take the number that the launcher's first took."""
-        root = Path(self.root_dir)
         numbers = [
             int(match[1])
-            for path in root.glob("version_*")
-            if (match := re.fullmatch(r"version_(\d+)", path.name))
+            for name in storage.names(self.root_dir)
+            if (match := re.fullmatch(r"version_(\d+)", name))
         ]
         return max(numbers, default=-1) + 1
 
     def write_hparams(self, params: dict[str, Any]) -> None:
         """hparams.yaml in the run's folder."""
-        folder = Path(self.log_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_hparams_to_yaml(folder / self.NAME_HPARAMS_FILE, params)
+        save_hparams_to_yaml(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE), params)

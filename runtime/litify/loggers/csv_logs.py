@@ -10,25 +10,30 @@ from typing import Any
 
 from torch import Tensor
 
+from litify import storage
+from litify.hparams_files import save_hparams_to_yaml
 from litify.loggers.base import RunFolder, as_dict
 from litify.rank_zero import rank, warn
 
 
 class ExperimentWriter:
-    """The file of one run: rows are kept until `save`, which appends them; a new column rewrites the file."""
+    """The files of one run: rows are kept until `save`, which appends them; a new column rewrites the file."""
 
     NAME_METRICS_FILE = "metrics.csv"
+    NAME_HPARAMS_FILE = RunFolder.NAME_HPARAMS_FILE
 
     def __init__(self, log_dir: str) -> None:
         self.log_dir = log_dir
         self.metrics: list[dict[str, Any]] = []
         self.metrics_keys: list[str] = []
         self.hparams: dict[str, Any] = {}
+        self._hparams_kept = False
         self.metrics_file_path = os.path.join(log_dir, self.NAME_METRICS_FILE)
-        if os.path.isdir(log_dir) and os.listdir(log_dir):
+        if storage.names(log_dir):
             warn(f"CSVLogger: {log_dir} is not empty; its {self.NAME_METRICS_FILE} is written anew.")
-            Path(self.metrics_file_path).unlink(missing_ok=True)
-        os.makedirs(log_dir, exist_ok=True)
+            storage.remove(self.metrics_file_path)
+        if not storage.is_url(log_dir):
+            os.makedirs(log_dir, exist_ok=True)
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
@@ -37,27 +42,32 @@ class ExperimentWriter:
 
     def log_hparams(self, params: dict[str, Any]) -> None:
         self.hparams.update(params)
+        self._hparams_kept = False
 
     def save(self) -> None:
-        """Append the rows kept."""
+        """Write hyperparameters that are new, and append the rows kept."""
+        if not self._hparams_kept:
+            save_hparams_to_yaml(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE), self.hparams)
+            self._hparams_kept = True
         if not self.metrics:
             return
         new = sorted({name for row in self.metrics for name in row} - set(self.metrics_keys))
-        if new:
-            rows = self._rows()
+        if new or storage.is_url(self.log_dir):  # object stores cannot append
+            rows = self._rows() + self.metrics
             self.metrics_keys = sorted([*self.metrics_keys, *new])
             self._write(rows, "w", header=True)
-        self._write(self.metrics, "a", header=False)
+        else:
+            self._write(self.metrics, "a", header=False)
         self.metrics = []
 
     def _rows(self) -> list[dict[str, Any]]:
-        if not self.metrics_keys or not os.path.exists(self.metrics_file_path):
+        if not self.metrics_keys or not storage.exists(self.metrics_file_path):
             return []
-        with open(self.metrics_file_path, newline="") as file:
+        with storage.open_file(self.metrics_file_path) as file:
             return list(csv.DictReader(file))
 
     def _write(self, rows: list[dict[str, Any]], mode: str, header: bool) -> None:
-        with open(self.metrics_file_path, mode, newline="") as file:
+        with storage.open_file(self.metrics_file_path, mode) as file:
             writer = csv.DictWriter(file, fieldnames=self.metrics_keys)
             if header:
                 writer.writeheader()
@@ -107,13 +117,11 @@ class CSVLogger(RunFolder):
     def log_hyperparams(self, params: Any = None, *args: Any, **kwargs: Any) -> None:
         if rank() == 0:
             self.experiment.log_hparams(as_dict(params))
-            self.write_hparams(self.experiment.hparams)
+            self.experiment.save()
 
     def save(self) -> None:
         if self._experiment is not None and rank() == 0:
             self._experiment.save()
-            if not os.path.exists(os.path.join(self.log_dir, self.NAME_HPARAMS_FILE)):
-                self.write_hparams(self._experiment.hparams)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_experiment": None}

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from litify import storage
 from litify.errors import MissingExtra
 from litify.loggers.base import RunFolder, as_dict, flat
 from litify.loggers.dummy import DummyExperiment
@@ -59,7 +62,8 @@ class TensorBoardLogger(RunFolder):
                 )  # half a second, so only when something is logged
             except ImportError:
                 raise MissingExtra('TensorBoardLogger needs tensorboard: pip install "litify[run]"') from None
-            os.makedirs(self.root_dir, exist_ok=True)
+            if not storage.is_url(self.root_dir):
+                os.makedirs(self.root_dir, exist_ok=True)
             self._experiment = SummaryWriter(log_dir=self.log_dir, **self._kwargs)
         return self._experiment
 
@@ -110,15 +114,23 @@ class TensorBoardLogger(RunFolder):
                 "TensorBoardLogger(log_graph=True): the module has no example_input_array, so there is no graph."
             )
             return
+        if not isinstance(sample, (Tensor, tuple)):
+            warn(
+                f"TensorBoardLogger(log_graph=True): a graph is traced with a tensor or a tuple of them, not a {type(sample).__name__}, so "
+                "there is none."
+            )
+            return
         training = model.training
-        self.experiment.add_graph(model.eval(), sample)
+        with model.without_trainer():
+            self.experiment.add_graph(model.eval(), sample)
         model.train(training)
 
     def save(self) -> None:
         if self._experiment is not None:
             self._experiment.flush()
-        folder = Path(self.log_dir)
-        if rank() == 0 and folder.is_dir() and not (folder / self.NAME_HPARAMS_FILE).exists():
+        folder = self.log_dir
+        written = storage.exists(os.path.join(folder, self.NAME_HPARAMS_FILE))
+        if rank() == 0 and storage.is_dir(folder) and not written:
             self.write_hparams(self.hparams)
 
     def finalize(self, status: str) -> None:

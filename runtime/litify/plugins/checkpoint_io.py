@@ -5,6 +5,7 @@ A folder of shards, as FSDP writes it, is read here too; `sharded_checkpoint.py`
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -19,6 +20,7 @@ from typing import IO, Any
 
 import torch
 
+from litify import storage
 from litify.errors import CheckpointError
 from litify.hparams import AttributeDict
 
@@ -53,7 +55,7 @@ class CheckpointIO:
 
 
 class TorchCheckpointIO(CheckpointIO):
-    """Local files, by torch.save and torch.load."""
+    """Files by torch.save and torch.load; at a URL by fsspec."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
@@ -65,8 +67,8 @@ class TorchCheckpointIO(CheckpointIO):
         """
         if storage_options is not None:
             raise TypeError(
-                "Trainer.save_checkpoint(storage_options=...): files are written to local paths; pass a CheckpointIO of your own "
-                "as Trainer(plugins=[...]) for another storage."
+                "Trainer.save_checkpoint(storage_options=...): the Trainer's own way to write takes none; pass a CheckpointIO of your "
+                "own as Trainer(plugins=[...])."
             )
         save(checkpoint, path)
 
@@ -76,15 +78,26 @@ class TorchCheckpointIO(CheckpointIO):
         return load(path, map_location, weights_only)
 
     def remove_checkpoint(self, path: str | Path) -> None:
-        remove(Path(path))
+        if storage.is_url(path):
+            storage.remove(path)
+        else:
+            remove(Path(path))
 
 
 def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
     """Write to a temporary name beside `path`, sync, rename: the file is there whole, or the old one is.
 
+    At a URL the file is sent in one piece, which object stores show when it is there whole.
+
     Raises:
         OSError: the disk is full, or the folder cannot be written to; nothing is left behind.
     """
+    if storage.is_url(path):
+        whole = io.BytesIO()
+        torch.save(dict(checkpoint), whole)
+        with storage.open_file(path, "wb") as remote:
+            remote.write(whole.getbuffer())
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path)
@@ -184,8 +197,12 @@ def load(
                 path, map_location="cpu", weights_only=weights_only is not False
             )
         )
-    if isinstance(path, (str, Path)) and not Path(path).exists():
+    if isinstance(path, (str, Path)) and not storage.exists(path):
         raise FileNotFoundError(f"There is no checkpoint {path}; look for its name, or leave ckpt_path out.")
+    name = path
+    if isinstance(path, (str, Path)) and storage.is_url(path):
+        with storage.open_file(path, "rb") as remote:
+            path = io.BytesIO(remote.read())
     if isinstance(path, (str, Path)) and Path(path).is_dir():
         from litify.plugins import (
             sharded_checkpoint,
@@ -202,25 +219,25 @@ def load(
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower():  # torch names the class as an unsupported global
             raise CheckpointError(
-                f"{path}: holds objects besides tensors and plain data ({_class_in(error)}); loading them runs code of the file. "
+                f"{name}: holds objects besides tensors and plain data ({_class_in(error)}); loading them runs code of the file. "
                 "If you trust it, pass weights_only=False."
             ) from None
-        raise CheckpointError(f"{path}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
+        raise CheckpointError(f"{name}: is no checkpoint, or is damaged ({_first_line(error)}).") from None
     except PermissionError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise CheckpointError(f"{name}: cannot be read ({error.strerror}).") from None
     except (RuntimeError, OSError, EOFError, ValueError, LookupError, AttributeError, ImportError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read, it is damaged or cut short ({_first_line(error)})."
+            f"{name}: cannot be read, it is damaged or cut short ({_first_line(error)})."
         ) from None
     if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: holds a {type(found).__name__}, not the dictionary of a checkpoint.")
+        raise CheckpointError(f"{name}: holds a {type(found).__name__}, not the dictionary of a checkpoint.")
     if (
         "state_dict" not in found
         and found
         and all(isinstance(value, torch.Tensor) for value in found.values())
     ):
         raise CheckpointError(
-            f"{path}: holds weights alone; load it with module.load_state_dict(torch.load(...))."
+            f"{name}: holds weights alone; load it with module.load_state_dict(torch.load(...))."
         )
     return found
 

@@ -30,6 +30,14 @@ class GradClipAlgorithmType(str, Enum):
     VALUE = "value"
     NORM = "norm"
 
+    @staticmethod
+    def supported_type(name: str) -> bool:
+        return name in GradClipAlgorithmType.supported_types()
+
+    @staticmethod
+    def supported_types() -> list[str]:
+        return [each.value for each in GradClipAlgorithmType]
+
 
 class Precision:
     """One precision, as in `Trainer(precision=...)`. A subclass overrides only what differs from 32-bit training.
@@ -79,14 +87,14 @@ class Precision:
         Every optimizer gets the closure: LBFGS calls it many times, the others once.
         """
         if before_step is None:
-            return optimizer.step(closure)
+            return optimizer.step(closure=closure)
 
         def closure_and_hooks() -> Any:
             loss = closure()
             before_step()
             return loss
 
-        return optimizer.step(closure_and_hooks)
+        return optimizer.step(closure=closure_and_hooks)
 
     def clip_gradients(
         self, optimizer: Optimizer, clip_val: float = 0.0, gradient_clip_algorithm: str = "norm"

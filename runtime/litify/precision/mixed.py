@@ -33,10 +33,6 @@ class MixedPrecision(Precision):
     autocasts: ClassVar[bool] = True
     dtype: ClassVar[torch.dtype] = torch.bfloat16
 
-    def __new__(cls, precision: str = "bf16-mixed", *args: Any, **kwargs: Any) -> MixedPrecision:
-        # A class of its own for 16-mixed: what a step costs is decided by which methods the class overrides.
-        return object.__new__(HalfMixedPrecision if precision == "16-mixed" else cls)
-
     def __init__(self, precision: str = "bf16-mixed", device: str = "cpu", scaler: Any = None) -> None:
         if precision not in ("16-mixed", "bf16-mixed"):
             raise ValueError(f"MixedPrecision(precision={precision!r}): pass '16-mixed' or 'bf16-mixed'.")
@@ -45,6 +41,11 @@ class MixedPrecision(Precision):
                 "MixedPrecision('bf16-mixed', scaler=...): bf16 needs no loss scale; leave scaler out."
             )
         self.device, self.scaler = device, scaler
+        if precision == "16-mixed":
+            # A class of its own: what a step costs is decided by which methods the class overrides.
+            self.__class__ = _half(type(self))
+            self.scaler = scaler or torch.amp.GradScaler(device.partition(":")[0])
+            self._unscaled: set[int] = set()
 
     def autocast_context_manager(self) -> AbstractContextManager[Any]:
         """Autocast for code of your own. Without its cache of cast weights, which lives on where grad modes are nested."""
@@ -64,8 +65,7 @@ class HalfMixedPrecision(MixedPrecision):
     dtype: ClassVar[torch.dtype] = torch.float16
 
     def __init__(self, precision: str = "16-mixed", device: str = "cpu", scaler: Any = None) -> None:
-        super().__init__(precision, device, scaler or torch.amp.GradScaler(device.partition(":")[0]))
-        self._unscaled: set[int] = set()
+        super().__init__(precision, device, scaler)
 
     def scale(self, loss: Tensor) -> Tensor:
         scaled: Tensor = self.scaler.scale(loss)
@@ -107,6 +107,26 @@ class HalfMixedPrecision(MixedPrecision):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.scaler.load_state_dict(dict(state))
+
+
+def _half(kind: type[MixedPrecision]) -> type[MixedPrecision]:
+    """HalfMixedPrecision, with what a class of the user's adds."""
+    if issubclass(kind, HalfMixedPrecision):
+        return kind
+    if kind is MixedPrecision:
+        return HalfMixedPrecision
+    made: type[MixedPrecision] = type(
+        kind.__name__,
+        (kind, HalfMixedPrecision),
+        {"__module__": kind.__module__, "__reduce__": lambda self: (_unpickled, (kind, vars(self)))},
+    )
+    return made
+
+
+def _unpickled(kind: type[MixedPrecision], state: dict[str, Any]) -> MixedPrecision:
+    made = object.__new__(_half(kind))
+    vars(made).update(state)
+    return made
 
 
 def _has_gradients(optimizer: Optimizer) -> bool:

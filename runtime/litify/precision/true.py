@@ -21,7 +21,10 @@ class TruePrecision(Precision):
     autocasts: ClassVar[bool] = True  # not autocast, but likewise a context around each step
 
     def convert_module(self, module: nn.Module) -> nn.Module:
-        return module.to(self.dtype)
+        def cast(tensor: Tensor) -> Tensor:  # `module.to` would drop the imaginary part of complex ones
+            return tensor.to(self.dtype) if tensor.is_floating_point() else tensor
+
+        return module._apply(cast)  # type: ignore[no-untyped-call,no-any-return]
 
     def convert_input(self, batch: Any) -> Any:
         def cast(tensor: Tensor) -> Tensor:

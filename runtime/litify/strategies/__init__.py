@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -35,25 +36,65 @@ _CLASSES = {"DDPStrategy": _DDP, "FSDPStrategy": _FSDP, "SingleDeviceStrategy": 
 __all__ = ["StrategyRegistry", *sorted(_CLASSES)]
 
 
-class StrategyRegistry:
-    """Names for `Trainer(strategy=...)`, and further ones of your own."""
+class _Registry(Mapping[str, Mapping[str, Any]]):
+    """Names for `Trainer(strategy=...)`, and further ones of your own. A name gives class, arguments and description."""
 
-    @staticmethod
-    def register(name: str, strategy: type[Strategy], description: str = "", **arguments: Any) -> None:
-        """Make `strategy(**arguments)` known as `name`."""
-        STRATEGIES[name] = (strategy, arguments)
+    def register(
+        self, name: str, strategy: Any = None, description: str = "", override: bool = False, **arguments: Any
+    ) -> Any:
+        """Make `strategy(**arguments)` known as `name`; without a strategy, a decorator for its class.
 
-    @staticmethod
-    def remove(name: str) -> None:
+        Raises:
+            MisconfigurationException: the name is taken, and `override` does not say to replace it.
+        """
+        if name in STRATEGIES and not override:
+            raise MisconfigurationException(
+                f"StrategyRegistry.register({name!r}): the name is taken; choose another, or pass override=True."
+            )
+
+        def add(strategy: Any) -> Any:
+            STRATEGIES[name] = (strategy, arguments)
+            self._descriptions[name] = description
+            return strategy
+
+        return add if strategy is None else add(strategy)
+
+    def remove(self, name: str) -> None:
         del STRATEGIES[name]
 
-    @staticmethod
-    def get(name: str) -> Strategy:
-        return make(name)
+    def get(self, name: str, default: Any = None) -> Any:
+        """A strategy of this name; `default` where there is none.
 
-    @staticmethod
-    def available_strategies() -> list[str]:
+        Raises:
+            KeyError: there is none, and no default.
+        """
+        if name not in STRATEGIES and default is None:
+            raise KeyError(f"{name!r} is no strategy; there are {', '.join(STRATEGIES)}")
+        return make(name) if name in STRATEGIES else default
+
+    def available_strategies(self) -> list[str]:
         return sorted(STRATEGIES)
+
+    def __init__(self) -> None:
+        self._descriptions: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        kind, arguments = STRATEGIES[name]
+        strategy = _load(kind) if isinstance(kind, str) else kind
+        return {
+            "strategy": strategy,
+            "init_params": arguments,
+            "description": self._descriptions.get(name, ""),
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(STRATEGIES)
+
+    def __len__(self) -> int:
+        return len(STRATEGIES)
+
+
+StrategyRegistry = _Registry()
 
 
 def make(name: str) -> Strategy:

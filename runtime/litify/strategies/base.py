@@ -6,7 +6,7 @@ The order in which a strategy is called by one fit (validate, test and predict l
     strategy.connect(...)                    in Trainer(): accelerator, precision, devices, nodes. Nothing starts yet
     strategy.setup_environment()             start of fit, before any hook: device, process group
     strategy.process_loader(loader, ...)     each loader, when it is made
-    strategy.setup_module(module)            after configure_model: move, cast, wrap
+    strategy.setup(trainer)                  after configure_model; calls setup_module(module): move, cast, wrap
     strategy.setup_optimizers(optimizers)    after configure_optimizers
     step = strategy.step_function(name)      once per kind of step; the loops call what it returns for every batch
     strategy.backward / optimizer_step       each batch
@@ -17,7 +17,7 @@ The order in which a strategy is called by one fit (validate, test and predict l
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from litify.plugins.checkpoint_io import CheckpointIO, TorchCheckpointIO
-from litify.precision.base import Closure, Precision
+from litify.precision.base import Closure, Precision, Uninitialized
 from litify.rank_zero import set_rank
+from litify.state import TrainerFn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from litify.accelerators.base import Accelerator
     from litify.module import LightningModule
     from litify.plugins.environments import ClusterEnvironment
+    from litify.trainer import Trainer
 
 
 class Strategy:
@@ -122,6 +124,29 @@ class Strategy:
         """Make the root device current and, where there are several processes, join them. May be called again."""
         self.accelerator.setup_device(self.root_device)
 
+    restore_checkpoint_after_setup: bool = False
+    """Whether a checkpoint is loaded only after `setup`, by a strategy that cuts the module into parts there."""
+
+    @contextmanager
+    def tensor_init_context(self, empty_init: bool | None = None) -> Iterator[None]:
+        """Tensors made within are made on the root device, and in the precision, of the training.
+
+        Args:
+            empty_init: True leaves weights uninitialized, for a checkpoint that is loaded into them.
+        """
+        device = self.root_device
+        with ExitStack() as stack:
+            stack.enter_context(device)
+            stack.enter_context((self.own_precision or self.precision).module_init_context())
+            if empty_init:
+                stack.enter_context(Uninitialized())
+            yield
+
+    def setup(self, trainer: Trainer) -> None:
+        """Make the module ready; called once per fit, validate, test or predict, before optimizers are made."""
+        assert trainer.module is not None
+        self.setup_module(trainer.module, training=trainer.state.fn is TrainerFn.FITTING)
+
     def setup_module(self, module: LightningModule, training: bool) -> None:
         """Cast and move the module to the root device; with several processes and `training`, wrap it.
 
@@ -164,10 +189,10 @@ class Strategy:
 
     def set_epoch(self, loader: Any, epoch: int) -> None:
         """Tell samplers the epoch, so that each shuffles anew, the same way in all processes."""
-        for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-            set_epoch = getattr(sampler, "set_epoch", None) or getattr(
-                getattr(sampler, "sampler", None), "set_epoch", None
-            )
+        of_batches = getattr(loader, "batch_sampler", None)
+        found = (getattr(loader, "sampler", None), of_batches, getattr(of_batches, "sampler", None))
+        for sampler in {id(sampler): sampler for sampler in found}.values():
+            set_epoch = getattr(sampler, "set_epoch", None)
             if callable(set_epoch):
                 set_epoch(epoch)
 

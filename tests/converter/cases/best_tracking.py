@@ -74,7 +74,8 @@ class LitBestTracking(LightningModule):
     def on_train_epoch_end(self):
         if self.val_loss < self.best:
             self.best, self.bad_epochs = self.val_loss, 0
-            torch.save(self.net.state_dict(), "best.pt")
+            if self.trainer.is_global_zero:
+                torch.save(self.net.state_dict(), "best.pt")
         else:
             self.bad_epochs += 1
             if self.bad_epochs == 3:

@@ -18,7 +18,7 @@ opt = torch.optim.Adam(net.parameters())
 # the loop
 for epoch in range(3):  # few epochs
     # before the batches
-    net.train()
+    torch.set_printoptions(precision=4)
     for inputs, labels in loader:  # one batch
         # out with the old gradients
         opt.zero_grad()
@@ -50,7 +50,7 @@ class LitCommentsKept(LightningModule):
 
     def on_train_epoch_start(self):
         # before the batches
-        self.net.train()
+        torch.set_printoptions(precision=4)
 
     def training_step(self, batch, batch_idx):
         # one batch

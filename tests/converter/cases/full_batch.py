@@ -36,39 +36,40 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from litify import LightningModule, Trainer
 
-torch.manual_seed(0)
-x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
-net = nn.Linear(4, 3)
-optimizer = torch.optim.Adam(net.parameters(), lr=0.01, weight_decay=5e-4)
-
-
-@torch.no_grad()
-def test():
-    net.eval()
-    return (net(x).argmax(1) == y).float().mean().item()
-
 
 class LitFullBatch(LightningModule):
-    def __init__(self, net):
+    def __init__(self, x, y):
         super().__init__()
-        self.net = net
+        self.x = x
+        self.y = y
+        self.net = nn.Linear(4, 3)
 
     def training_step(self, batch, batch_idx):
-        self.net.train()
-        loss = F.cross_entropy(self.net(x), y)
-        self.loss = loss.item()
+        loss = F.cross_entropy(self.net(self.x), self.y)
+        self.loss = loss.detach()
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
-    def on_train_epoch_end(self):
+    def validation_step(self, batch, batch_idx):
         epoch = self.current_epoch + 1
-        accuracy = test()
+        self.loss = float(self.loss)
+        accuracy = (self.net(self.x).argmax(1) == self.y).float().mean().item()
         self.print(f"Epoch: {epoch:03d}, Loss: {self.loss:.4f}, Acc: {accuracy:.4f}")
+        self.log("accuracy", accuracy, batch_size=1)
 
     def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.net.parameters(), lr=0.01, weight_decay=5e-4)
         return optimizer
 
 
-model = LitFullBatch(net)
-trainer = Trainer(max_epochs=5)
-trainer.fit(model, range(1))
+def main():
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
+    model = LitFullBatch(x, y)
+
+    trainer = Trainer(max_epochs=5, num_sanity_val_steps=0)
+    trainer.fit(model, range(1), range(1))
+
+
+if __name__ == "__main__":
+    main()

@@ -70,7 +70,8 @@ class LitGan(LightningModule):
     def on_train_epoch_end(self):
         epoch = self.current_epoch
         self.print(epoch, self.d_loss.item(), self.g_loss.item())
-        torch.save(self.G(self.fixed_noise).detach(), f"samples_{epoch}.pt")
+        if self.trainer.is_global_zero:
+            torch.save(self.G(self.fixed_noise).detach(), f"samples_{epoch}.pt")
 
     def configure_optimizers(self):
         return [self.g_optimizer, self.d_optimizer]

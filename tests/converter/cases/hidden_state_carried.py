@@ -64,7 +64,6 @@ class LitNet(LightningModule):
         self.model = Net()
 
     def on_train_epoch_start(self):
-        self.model.train()
         self.hidden = torch.zeros(1, 1, 8)
 
     def training_step(self, batch, batch_idx):

@@ -46,7 +46,6 @@ from litify import LightningModule, Trainer
 class LitNet(LightningModule):
     def __init__(self, optimizer, net):
         super().__init__()
-        self.automatic_optimization = False
         self.optimizer = optimizer
         self.net = net
 
@@ -54,12 +53,12 @@ class LitNet(LightningModule):
         self.net.train()
 
     def training_step(self, batch, batch_idx):
-        optimizer = self.optimizers()
         inputs, labels = batch
-        optimizer.zero_grad()
         self.loss = F.cross_entropy(self.net(inputs), labels)
-        self.manual_backward(self.loss)
-        optimizer.step()
+        self.log("train_loss", self.loss, prog_bar=True)
+        return self.loss
+
+    def on_train_batch_end(self, outputs, batch, batch_idx):
         # after the step: the weights are new
         self.net.history.append(self.net.out.bias[0].item())
 

@@ -164,6 +164,7 @@ def train_model(model, criterion, optimizer, scheduler, num_epochs=25):
     lit_model = LitPhases(best_acc, best_weights, criterion, model, num_epochs, optimizer, scheduler)
     trainer = Trainer(max_epochs=num_epochs, num_sanity_val_steps=0)
     trainer.fit(lit_model, dataloaders["train"], dataloaders["val"])
+    model.eval()
     best_acc = lit_model.best_acc
     best_weights = lit_model.best_weights
 

@@ -130,6 +130,7 @@ def main():
     test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
     model = LitProcessesJoined()
     trainer.fit(model, loader, test_loader)
+    model.net.eval()
     if trainer.is_global_zero:
         print("R:", model.net[0].weight.sum().item())
 

@@ -42,14 +42,16 @@ class LitSumsWithOtherDivisors(LightningModule):
         inputs, labels = batch
         outputs = self.net(inputs)
         loss = F.cross_entropy(outputs, labels)
-        self.running += loss.item()
-        self.correct += (outputs.argmax(1) == labels).sum().item()
+        self.running += loss.detach()
+        self.correct += (outputs.argmax(1) == labels).sum().detach()
         self.seen += labels.size(0)
         self.log("train_loss", loss, prog_bar=True)
         return loss
 
     def on_train_epoch_end(self):
         epoch = self.current_epoch
+        self.running = float(self.running)
+        self.correct = int(self.correct)
         self.print(epoch, self.running / 100, f"{100 * self.correct / self.seen:.1f} %")
 
     def configure_optimizers(self):

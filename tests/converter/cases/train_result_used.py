@@ -43,9 +43,6 @@ class LitTrainResultUsed(LightningModule):
         self.history = history
         self.net = nn.Linear(4, 3)
 
-    def on_train_epoch_start(self):
-        self.net.train()
-
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
         loss = F.cross_entropy(self.net(inputs), labels)

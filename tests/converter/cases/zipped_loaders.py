@@ -21,7 +21,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
-from litify import LightningModule, Trainer
+from litify import CombinedLoader, LightningModule, Trainer
 
 
 class LitZippedLoaders(LightningModule):
@@ -38,7 +38,7 @@ class LitZippedLoaders(LightningModule):
         return loss
 
     def train_dataloader(self):
-        return zip(self.loader, self.test_loader)
+        return CombinedLoader([self.loader, self.test_loader], "min_size")
 
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.net.parameters())
@@ -52,7 +52,7 @@ def main():
     test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
     model = LitZippedLoaders(loader, test_loader)
 
-    trainer = Trainer(max_epochs=3, reload_dataloaders_every_n_epochs=1)
+    trainer = Trainer(max_epochs=3)
     trainer.fit(model)
 
 

@@ -1,0 +1,69 @@
+"""Where Lightning's Trainer does something else than litify's, the result for lightning is written in another form.
+
+With `reload_dataloaders_every_n_epochs` Lightning asks each new loader for its iterator twice, once when it has made it
+and once when the epoch begins (`FitLoop.setup_data`, `_TrainingEpochLoop.on_run_start`): a loader that shuffles draws one
+random number too many, and of batches without a length the first is fetched twice, or lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from litify_converter.ir import Item, New, Plan
+
+EACH_EPOCH = '''class EachEpoch:
+    """Batches that are made anew in each epoch."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __iter__(self):
+        return iter(self.make())
+'''
+BEGUN_LATE = '''class BegunLate:
+    """A loader that begins with its first batch: Lightning asks a loader that it reloads for its iterator twice."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __len__(self):
+        return len(self.loader)
+
+    def __iter__(self):
+        yield from self.loader
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.loader, name)
+'''
+# What `litify` exports itself, and Lightning only in one of its modules.
+MODULES = {"CombinedLoader": "lightning.pytorch.utilities"}
+
+
+def import_lines(names: Iterable[str], target: str) -> dict[str, list[str]]:
+    """Names of the runtime by the module that they are imported from."""
+    lines: dict[str, list[str]] = {}
+    for name in names:
+        package = MODULES.get(name, target) if target == "lightning" else target
+        lines.setdefault(package, []).append(name)
+    return dict(sorted(lines.items()))
+
+
+def iterate_once(plan: Plan) -> None:
+    """Batches that each epoch makes anew are begun once in each epoch under Lightning too."""
+    hook = plan.hooks.get("train_dataloader")
+    if hook is None or "reload_dataloaders_every_n_epochs" not in plan.trainer_text:
+        return
+    *first, last = hook.items
+    assert isinstance(last, New)
+    source = last.text.removeprefix("return ")
+    made: Item
+    if first:
+        made = New(last.scope, f"return BegunLate({source})")
+        plan.support.append(BEGUN_LATE)
+    else:
+        made = New(last.scope, f"return EachEpoch(lambda: {source})")
+        plan.support.append(EACH_EPOCH)
+        del plan.trainer_text["reload_dataloaders_every_n_epochs"]
+    hook.items = [*first, made]
