@@ -72,6 +72,17 @@ def make(given: Mapping[str, Any], options: Mapping[str, Any]) -> Plan:
     return Plan(devices, chosen.name, full_name, starts)
 
 
+def take_device(given: Mapping[str, Any], local_rank: int) -> None:
+    """In a process that trains, before the script runs: `.cuda()` in its set-up means the device that the Trainer will take, not the first."""
+    if "devices" in given:
+        from litify import accelerators
+
+        accelerator = accelerators.make(given.get("accelerator", "auto"))
+        devices = accelerator.select(given["devices"])
+        if local_rank < len(devices):
+            accelerator.setup_device(devices[local_rank])
+
+
 def check_hardware(
     given: Mapping[str, Any], options: Mapping[str, Any], chooses: bool
 ) -> Sequence[Any] | None:

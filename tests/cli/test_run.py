@@ -9,7 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
+from litify import plan
 from litify.commands import run as command
 from litify.discover import read
 
@@ -207,6 +209,18 @@ def test_flags_under_an_outside_launcher_reach_the_trainer(script: Path) -> None
     worker = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
     result = litify_run(script, "--max-epochs", "3", **worker)
     assert (result.returncode, result.stdout) == (0, "3\n"), result.stderr
+
+
+def test_a_worker_sets_up_data_on_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.cuda()` in a script's set-up, before its Trainer is made, must not fill the first GPU from all processes."""
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    plan.take_device({"accelerator": "gpu", "devices": [1, 3]}, local_rank=1)
+    plan.take_device({"accelerator": "cpu", "devices": 2}, local_rank=1)
+    plan.take_device({"accelerator": "gpu"}, local_rank=1)  # the script's Trainer chooses
+    assert taken == [torch.device("cuda", 3)]
 
 
 def test_help_imports_nothing_heavy() -> None:

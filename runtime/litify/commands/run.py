@@ -148,8 +148,10 @@ def prepare(
     if slurm.is_task() and slurm.tasks() > 1 and "num_nodes" not in given:
         given["num_nodes"] = slurm.nodes()
     flags.hand_over(given)
-    if launch.world() is not None and not options["dry_run"]:
+    place = launch.world()
+    if place is not None and not options["dry_run"]:
         launch.enter_worker()
+        plan.take_device(given, place.local_rank)
         return
     chosen = plan.make(given, options)
     by_srun = slurm.is_task() and slurm.tasks() > 1 and (slurm.tasks_per_node() > 1 or chosen.devices is None)
@@ -169,6 +171,8 @@ def prepare(
     processes = len(chosen.devices or ())
     if chosen.starts_processes and processes * cluster.num_nodes > 1 and not by_srun:
         sys.exit(launch.launch(processes, cluster))
+    if processes == 1:
+        plan.take_device(given, 0)
 
 
 # -- flags --------------------------------------------------------------------------------------------------------------
