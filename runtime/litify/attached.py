@@ -100,7 +100,9 @@ class Attached(Status):
         kept = [callback for callback in self.callbacks if type(callback) not in kinds]
         self.callbacks = checkpoints_last([*kept, *brought])
         for callback in self.callbacks:
-            callback._running_module = module
+            for name in ("log", "log_dict"):
+                if not hasattr(callback, name):
+                    vars(callback)[name] = getattr(module, name)
 
     @property
     def checkpoint_callbacks(self) -> list[Any]:

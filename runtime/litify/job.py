@@ -138,14 +138,15 @@ def load(trainer: Trainer, module: LightningModule, short: str, limit: data.Limi
             )
         source = trainer.hooks.call_owned(owner, name)
     trainer.strategy.barrier(f"{short}_dataloader")
-    return data.prepare(
-        source,
-        short,
-        limit,
-        trainer.strategy,
-        replace_sampler=trainer.use_distributed_sampler,
-        overfit=trainer.overfit_batches > 0,
-    )
+    with trainer.profiler.profile(f"setup_{short}_dataloader"):
+        return data.prepare(
+            source,
+            short,
+            limit,
+            trainer.strategy,
+            replace_sampler=trainer.use_distributed_sampler,
+            overfit=trainer.overfit_batches > 0,
+        )
 
 
 class FitJob:
@@ -283,9 +284,8 @@ class FitJob:
             def noted() -> Any:
                 nonlocal ran
                 ran = True
-                with (
-                    torch.enable_grad()
-                ):  # some optimizers turn it off in their step, and call the closure there
+                # Some optimizers turn gradients off in their step, and call the closure there.
+                with torch.enable_grad():
                     return closure()
 
             answer = strategy.optimizer_step(optimizer, noted, before_step)

@@ -136,7 +136,9 @@ class Status:
             object.__setattr__(module, "_results", None)
         self.loggable = []
         for callback in self.callbacks:
-            callback._running_module = None
+            for name in ("log", "log_dict"):
+                if getattr(vars(callback).get(name), "__self__", None) is self.module:
+                    del vars(callback)[name]
         self.results = None
         self.state.stage = None
         for job in (self.job, self.eval_job, self.job.validation if self.job is not None else None):

@@ -218,8 +218,20 @@ def test_callbacks_log_too(tmp_path: Path) -> None:
     trainer.fit(Validated(), loader(), loader(8))
     found = {name: float(trainer.callback_metrics[name]) for name in ("steps", "one", "two")}
     assert found == {"steps": 10, "one": 1, "two": 2}
-    with pytest.raises(RuntimeError, match="in a hook"):
-        callback.log("late", 1)
+    assert not hasattr(callback, "log")  # nothing runs
+
+
+def test_a_callback_keeps_a_log_of_its_own(tmp_path: Path) -> None:
+    class Keeping(Callback):
+        def __init__(self) -> None:
+            self.log: Any = []
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            self.log.append(trainer.current_epoch)
+
+    callback = Keeping()
+    quiet(tmp_path, max_epochs=2, callbacks=[callback]).fit(Classifier(), loader())
+    assert callback.log == [0, 1]
 
 
 def test_a_graph_of_what_cannot_be_traced_is_told(tmp_path: Path) -> None:

@@ -108,6 +108,31 @@ def test_pytorch_profiler_is_over_when_fit_is(tmp_path: Path) -> None:
     assert (tmp_path / "validate-ops.txt").exists()
 
 
+def test_what_was_recorded_can_be_asked_for_again(tmp_path: Path) -> None:
+    profiler = PyTorchProfiler(tmp_path, "ops", schedule=None)
+    with profiler.profile("mine"):
+        torch.ones(1)
+    profiler.describe()
+    assert "mine" in profiler.summary() and profiler.summary() == profiler.summary()
+    with profiler.profile("another"):
+        torch.ones(1)
+    again = profiler.summary()
+    assert "another" in again and "mine" not in again
+
+
+def test_profilers_record_how_loaders_are_made_and_hooks_that_do_nothing(tmp_path: Path) -> None:
+    profiler = SimpleProfiler()
+    quiet(tmp_path, max_epochs=1, profiler=profiler, callbacks=[Callback()]).fit(
+        Validated(), loader(), loader(8)
+    )
+    recorded = profiler.recorded_durations
+    assert {
+        "setup_train_dataloader",
+        "setup_val_dataloader",
+        "[Callback]Callback.on_train_start",
+    } <= recorded.keys()
+
+
 def test_pytorch_profiler_writes_a_trace(tmp_path: Path) -> None:
     profiler = PyTorchProfiler(tmp_path, "ops")
     quiet(tmp_path, profiler=profiler, max_epochs=1).fit(Classifier(), loader())

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from litify.callbacks.rich_model_summary import RichModelSummary as RichModelSummary
     from litify.callbacks.rich_progress import RichProgressBar as RichProgressBar
     from litify.callbacks.rich_progress import RichProgressBarTheme as RichProgressBarTheme
+    from litify.callbacks.spike import SpikeDetection as SpikeDetection
     from litify.callbacks.stochastic_weight_avg import StochasticWeightAveraging as StochasticWeightAveraging
     from litify.callbacks.throughput_monitor import ThroughputMonitor as ThroughputMonitor
     from litify.callbacks.timer import Timer as Timer
@@ -61,6 +62,7 @@ _NAMES = {
     "RichModelSummary": "rich_model_summary",
     "RichProgressBar": "rich_progress",
     "RichProgressBarTheme": "rich_progress",
+    "SpikeDetection": "spike",
     "StochasticWeightAveraging": "stochastic_weight_avg",
     "TQDMProgressBar": "progress",
     "ThroughputMonitor": "throughput_monitor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from litify.classic.hooks import modernize_callback
@@ -21,24 +21,10 @@ class Callback:
     monitors: ClassVar[bool] = False
     """Whether it looks at metrics, and so runs after the other callbacks and the module at the end of an epoch."""
 
-    _running_module: LightningModule | None = None  # what runs, from the start of a call to its end
-
-    def log(self, name: str, value: Any, **arguments: Any) -> None:
-        """`LightningModule.log` of the module that runs.
-
-        Raises:
-            RuntimeError: called outside of the Trainer's hooks.
-        """
-        if self._running_module is None:
-            raise RuntimeError(
-                f"{type(self).__name__}.log({name!r}): no Trainer runs this callback; call it in a hook."
-            )
-        self._running_module.log(name, value, **arguments)
-
-    def log_dict(self, dictionary: Mapping[str, Any], **arguments: Any) -> None:
-        """`log` for each item of a dictionary."""
-        for name, value in dictionary.items():
-            self.log(name, value, **arguments)
+    if TYPE_CHECKING:  # given to each callback while a Trainer runs it: no hooks, and not there otherwise
+        log: Callable[..., None]
+        """`LightningModule.log` of the module that runs."""
+        log_dict: Callable[..., None]
 
     def _uses(self, hook: str) -> bool:
         """Whether an overridden hook has anything to do as this callback is set up; if not, it costs nothing per batch."""

@@ -145,7 +145,7 @@ class PyTorchProfiler(Profiler):
             self._open[action_name] = _begun("[pl][profile]" + action_name)
 
     def _begin(self) -> None:
-        self._stack = ExitStack()
+        self._stack, self.function_events = ExitStack(), None
         if self._emit_nvtx:
             self._stack.enter_context(torch.cuda.profiler.profile())
             self._stack.enter_context(torch.autograd.profiler.emit_nvtx())  # type: ignore[no-untyped-call]
@@ -197,7 +197,8 @@ class PyTorchProfiler(Profiler):
     def summary(self) -> str:
         profiler = self.profiler
         self.teardown(self._stage)
-        self.function_events = None if profiler is None else profiler.events()
+        if profiler is not None:  # else it was asked for before, and what was recorded is kept
+            self.function_events = profiler.events()
         if not self.function_events:
             return ""
         averages = self.function_events.key_averages(group_by_input_shapes=self._by_shapes)
