@@ -10,7 +10,7 @@ from litify_converter.ir import Scope
 from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, free, walk, walk_scope
+from litify_linter.reading.scopes import Function, free, function_locals, parameters, walk, walk_scope
 
 # Functions that draw from a global random generator.
 RANDOM = (
@@ -194,7 +194,23 @@ def _looking_call(call: ast.Call, script: Script, scope: Scope) -> bool:
     ):
         return False
     function = script.roles.callee(call, scope)
-    return function is None or not _reaches_trained(function, script, frozenset())
+    if function is None:
+        return not _calls_unknown_object(call, script, scope)
+    return not _reaches_trained(function, script, frozenset())
+
+
+def _calls_unknown_object(call: ast.Call, script: Script, scope: Scope) -> bool:
+    """`net(x)` where a name that another file made may be the network."""
+    if not isinstance(call.func, ast.Name) or script.roles.of(call.func, scope) is not None:
+        return False
+    name, place = call.func.id, scope
+    while isinstance(place, Function) and name not in function_locals(place):
+        outer = script.roles.outer.get(place)
+        place = outer if isinstance(outer, Function) else script.tree
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store)
+        for node in walk_scope(place.body)
+    ) or (isinstance(place, Function) and name in parameters(place))
 
 
 def _reaches_trained(function: Function, script: Script, seen: frozenset[Function]) -> bool:

@@ -273,7 +273,11 @@ class Emitter:
 
     def _classes(self) -> Statements:
         support = [s for text in self.plan.support for s in statements(text)]
-        return [*support, *self._module_class(), *(self.data.emit_data_class() if self.data is not None else [])]
+        return [
+            *support,
+            *self._module_class(),
+            *(self.data.emit_data_class() if self.data is not None else []),
+        ]
 
     def emit_data_class(self) -> Statements:
         """The DataModule; `self` is the emitter of the plan's data half."""

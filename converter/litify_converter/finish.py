@@ -18,7 +18,6 @@ from litify_converter.read import Script
 from litify_converter.refusals import SelfCheckFailed
 from litify_linter.reading.scopes import Function, bound, free, function_locals, read, walk, walk_scope
 
-
 _CODING = re.compile(r"[ \t\f]*#.*?coding[:=][ \t]*(?!utf-?8\b)[-\w.]+", re.IGNORECASE)
 
 

@@ -2,7 +2,8 @@
 
 With `reload_dataloaders_every_n_epochs` Lightning asks each new loader for its iterator twice, once when it has made it
 and once when the epoch begins (`FitLoop.setup_data`, `_TrainingEpochLoop.on_run_start`): a loader that shuffles draws one
-random number too many, and of batches without a length the first is fetched twice, or lost.
+random number too many, and of batches without a length the first is fetched twice, or lost. What is no DataLoader it
+also iterates once more to see whether it can (`_check_dataloader_iterable`): so nothing happens before the first batch.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Iterable
 from litify_converter.ir import Item, New, Plan
 
 EACH_EPOCH = '''class EachEpoch:
-    """Batches that are made anew in each epoch."""
+    """Batches that are made anew in each epoch, when the first of them is asked for."""
 
     def __init__(self, make):
         self.make = make
 
     def __iter__(self):
-        return iter(self.make())
+        yield from self.make()
 '''
 BEGUN_LATE = '''class BegunLate:
     """A loader that begins with its first batch: Lightning asks a loader that it reloads for its iterator twice."""

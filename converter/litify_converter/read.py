@@ -15,7 +15,6 @@ from litify_converter.containers import ContainerRoles
 from litify_converter.ir import Note
 from litify_converter.refusals import UnreadableScript
 from litify_linter.reading.imports import Imports
-from litify_linter.reading.roles import Roles
 
 _TryStar = getattr(ast, "TryStar", ast.Try)  # `except*`, Python 3.11
 CstStatement = cst.SimpleStatementLine | cst.BaseCompoundStatement
@@ -33,7 +32,7 @@ class Script:
     tree: ast.Module
     module: cst.Module
     imports: Imports
-    roles: Roles
+    roles: ContainerRoles
     cst_of: dict[ast.stmt, CstStatement]  # one libcst statement per ast statement
     original: Script | None = None
     lines: tuple[int, ...] = ()  # of a lowered script: line -> line of the original, both 1-based

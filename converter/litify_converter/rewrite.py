@@ -10,7 +10,7 @@ import libcst as cst
 
 from litify_converter.ir import Scope
 from litify_linter.reading.roles import Role, Roles
-from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals
+from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals, walk_scope
 
 NameText = Callable[[str], str | None]  # a name of the scope -> how it is spelled now (None: as before)
 VARIABLE = {"torch.autograd.Variable", "torch.autograd.variable.Variable"}
@@ -319,6 +319,11 @@ class Rewriter(cst.CSTTransformer):
             Role.MODEL,
             Role.CRITERION,
         ):
+            if moves_to_cpu(self.scope, self.roles):  # from where it has to come back
+                self_device = cst.Arg(cst.parse_expression("self.device"))
+                return updated.with_changes(
+                    func=updated.func.with_changes(attr=cst.Name("to")), args=[self_device]
+                )
             return updated.func.value
         if call.func.attr == "cuda":
             return updated.with_changes(
@@ -369,6 +374,17 @@ def is_device_move(call: ast.Call, roles: Roles, scope: Scope) -> bool:
         return False
     devices = [*call.args, *(k.value for k in call.keywords if k.arg == "device")]
     return len(devices) == 1 and roles.of(devices[0], scope) is Role.DEVICE
+
+
+def moves_to_cpu(scope: Scope, roles: Roles) -> bool:
+    """Whether code of a scope takes a model to the CPU: `model.eval().cpu()` before its weights are saved."""
+    for node in walk_scope(scope.body):
+        match node:
+            case ast.Call(func=ast.Attribute(value=owner, attr="cpu"), args=[]) if (
+                roles.of(owner, scope) is Role.MODEL
+            ):
+                return True
+    return False
 
 
 def is_self_assignment(statement: cst.BaseSmallStatement) -> bool:

@@ -76,7 +76,9 @@ def test_in_place(folder: Path) -> None:
 
 
 def test_line_ends_stay_and_the_encoding_is_utf8(folder: Path) -> None:
-    text = "# -*- coding: latin-1 -*-\n" + RAW.replace("import torch\n", 'import torch\n\nplace = "caf\u00e9"\n', 1)
+    text = "# -*- coding: latin-1 -*-\n" + RAW.replace(
+        "import torch\n", 'import torch\n\nplace = "caf\u00e9"\n', 1
+    )
     (folder / "windows.py").write_bytes((text + "print(place)\n").encode("latin-1").replace(b"\n", b"\r\n"))
     assert litify("convert", "windows.py", cwd=folder).returncode == 0
     data = (folder / "windows_lit.py").read_bytes()

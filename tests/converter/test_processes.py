@@ -73,7 +73,7 @@ def test_script_for_torchrun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_number_of_processes_in_an_f_string(tmp_path: Path) -> None:
     """Up to Python 3.11 an f-string can't hold the quotes that it stands in itself."""
     size = "int(os.environ['WORLD_SIZE'])"
-    said = f"    print(f\"{{{size}}} processes\", f\"\"\"{{{size}}} more\"\"\", {size})\n"
+    said = f'    print(f"{{{size}}} processes", f"""{{{size}}} more""", {size})\n'
     script = tmp_path / "train.py"
     text = JOINED.replace("def main():\n", f"def say():\n{said}    main()\n\n\ndef main():\n")
     script.write_text(text.removesuffix("main()\n") + "say()\n")

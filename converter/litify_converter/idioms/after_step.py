@@ -34,13 +34,15 @@ class AfterStep(Idiom):
         rest = items[first:]
         if any(isinstance(i, Moved) and jumps(i.statement) for i in rest):
             return False
+        rest = _without_deletions(plan, rest)
         plan.hooks["training_step"].items = items[:first]
         one_step = plan.nest.batches.source is None and "validation_step" not in plan.hooks
         name = EPOCH_END if one_step else BATCH_END
         hook = plan.hooks.get(name) or Hook(name, [], () if one_step else ("outputs", "batch", "batch_idx"))
         received = _received(script, plan, items[:first], rest)
         hook.items = [*received, *rest, *hook.items]
-        _put(plan, hook)
+        if rest:
+            _put(plan, hook)
         _drop_index(script, plan, received)
         try:
             AutomaticOptimization().apply(script, plan)
@@ -50,6 +52,20 @@ class AfterStep(Idiom):
             n for n in plan.notes if not n.text.startswith(f"{AutomaticOptimization.name} left out")
         ]
         return True
+
+
+def _without_deletions(plan: Plan, items: list[Item]) -> list[Item]:
+    """`del loss` goes: names of a step end with it."""
+    kept: list[Item] = []
+    for item in items:
+        match item:
+            case Moved(statement=ast.Delete(targets=targets) as statement) if all(
+                isinstance(t, ast.Name) for t in targets
+            ):
+                plan.dropped[statement] = "the names of a step end with it"
+            case _:
+                kept.append(item)
+    return kept
 
 
 def _first_after(script: Script, plan: Plan, items: list[Item]) -> int | None:

@@ -148,7 +148,8 @@ def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
             backward.append(at)
         elif (call := is_call_of(item.statement, "step")) and _is(script, item, call, Role.OPTIMIZER):
             step.append(at)
-            if plan.owner is not None and dotted(call.func.value) not in _optimizers(plan):  # type: ignore[attr-defined]
+            assert isinstance(call.func, ast.Attribute)
+            if plan.owner is not None and (dotted(call.func.value) or "") not in _optimizers(plan):
                 raise Unproven("the optimizer is not the object's own", call)
         elif call is not None and _steps_schedule(script, plan, item, call):
             schedule.append(at)

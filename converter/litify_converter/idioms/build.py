@@ -12,8 +12,14 @@ from litify_converter.lifetimes import Home, find_homes
 from litify_converter.read import Script
 from litify_converter.variables import Variables
 from litify_linter.reading.imports import dotted
-from litify_linter.reading.roles import Role
+from litify_linter.reading.roles import Role, constructed_role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
+
+# Packages whose classes draw no random numbers when they are made, networks left out.
+DRAWING_NOTHING = {
+    "", "torch", "torchvision", "numpy", "argparse", "collections", "datetime", "pathlib", "types", "PIL", "tqdm",
+    "torch_geometric", "sklearn", "logging", "functools", "tensorboardX", "enum", "rich",
+}  # fmt: skip
 
 
 class BuildInModule(Idiom):
@@ -181,9 +187,26 @@ class _Makers:
                     raise Unproven(
                         "the model is used before everything that its module needs exists", statement
                     )
-                if draws_random(statement, self.script, self.entry):
+                if draws_random(statement, self.script, self.entry) or self._makes_weights(statement):
                     raise Unproven("random numbers are drawn after the model is made", statement)
         plan.instance_last = True
+
+    def _makes_weights(self, statement: ast.stmt) -> bool:
+        """Whether a network, or an object of a class that is not known here, is made: its first weights are drawn."""
+        for node in walk_scope(statement):
+            if not isinstance(node, ast.Call):
+                continue
+            name = self.script.imports.resolve(node.func) or ""
+            if constructed_role(name) is Role.MODEL:
+                return True
+            unknown = name.partition(".")[0] not in DRAWING_NOTHING
+            if (
+                unknown
+                and name.rpartition(".")[2][:1].isupper()
+                and self.script.roles.of(node, self.entry) is None
+            ):
+                return True
+        return False
 
     def _harmless(self, call: ast.Call) -> bool:
         role = self.script.roles.of(call, self.entry)

@@ -36,11 +36,13 @@ class FullBatchEvaluation(Idiom):
         ):
             return False
         calls = {at: c for at, item in enumerate(end.items) if (c := _evaluation(script, item)) is not None}
-        if not calls:
+        inline = [at for at, item in enumerate(end.items) if is_mode(script, item, "eval")]
+        if not calls and not inline:
             return False
-        moved, stays = self._divide(script, plan, end.items, max(calls))
+        moved, stays = self._divide(script, plan, end.items, max([*calls, *inline]))
         variables = Variables(script, [i for _, i in hook_items(plan)])
-        evaluated: Receivers = set()
+        evaluated: Receivers = {receiver(script, end.items[at], variables) for at in inline}
+        _check_before(script, plan, variables, end.items[: min([*calls, *inline])])
         body: list[Item] = []
         for at, item in enumerate(moved):
             if at not in calls:
@@ -54,7 +56,7 @@ class FullBatchEvaluation(Idiom):
             trained = []
         self._put(script, plan, body, stays, trained)
         plan.notes.append(
-            Note("engineering", calls[min(calls)].statement.lineno, "the Trainer runs the evaluation")
+            Note("engineering", _line(end.items[min([*calls, *inline])]), "the Trainer runs the evaluation")
         )
         return True
 
@@ -63,7 +65,7 @@ class FullBatchEvaluation(Idiom):
     ) -> tuple[list[Item], list[Item]]:
         """What goes into validation_step, and from the first statement on that can't, what stays."""
         for at, item in enumerate(items):
-            reason = _belongs_to_training(script, plan, item)
+            reason = None if is_mode(script, item, "eval") else _belongs_to_training(script, plan, item)
             if reason is not None:
                 if at <= last_call:
                     raise Unproven(f"before the evaluation, {reason}", code_of(item, plan)[1][0])
@@ -102,6 +104,18 @@ def _evaluation(script: Script, item: Item) -> Call | None:
             if function is not None and any(is_mode(script, i, "eval") for i in _of_body(function)):
                 return Call(statement, call, scope, function)
     return None
+
+
+def _line(item: Item) -> int:
+    return item.statement.lineno if isinstance(item, Moved) else 1
+
+
+def _check_before(script: Script, plan: Plan, variables: Variables, before: list[Item]) -> None:
+    """Nothing that stands before the switch to eval mode uses a model."""
+    for item in before:
+        scope, statements = code_of(item, plan)
+        if not isinstance(item, Bind) and _models(script, variables, scope, statements):
+            raise Unproven("a model is used before it is in eval mode", statements[0])
 
 
 def _of_body(function: Function) -> list[Item]:

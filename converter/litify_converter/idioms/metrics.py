@@ -250,7 +250,20 @@ def _batch_size(loop: BatchLoop) -> str | None:
     match loop.target:
         case ast.Tuple(elts=[ast.Name(id=name), *_]) if not _is_mapping(name, loop):
             return f"len({name})"
+        case ast.Name(id=name) if _is_tensor(name, loop):
+            return f"len({name})"
     return None
+
+
+def _is_tensor(name: str, loop: BatchLoop) -> bool:
+    """`data.size(0)`, `data.view(...)`, `len(data)`."""
+    for node in ast.walk(loop.statement) if loop.statement is not None else ():
+        match node:
+            case ast.Attribute(
+                value=ast.Name(id=used), attr="size" | "shape" | "view" | "reshape" | "flatten"
+            ) | ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=used)]) if (used == name):
+                return True
+    return False
 
 
 def _is_mapping(name: str, loop: BatchLoop) -> bool:

@@ -11,9 +11,11 @@ from litify_converter.lowering.constant_arguments import ConstantArguments
 from litify_converter.lowering.epoch_counter import EpochCounter
 from litify_converter.lowering.first_epoch import FirstEpoch
 from litify_converter.lowering.launched import Launched
+from litify_converter.lowering.listed import Listed
 from litify_converter.lowering.loop_else import LoopElse
 from litify_converter.lowering.maybe_unbound import MaybeUnbound
 from litify_converter.lowering.modes import Modes
+from litify_converter.lowering.optional_processes import OptionalProcesses
 from litify_converter.lowering.parallel import ParallelBars
 from litify_converter.lowering.phases import Phases
 from litify_converter.lowering.processes import OneProcess, Sharded
@@ -33,6 +35,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     Starred(),
     Sharded(),
     Launched(),
+    OptionalProcesses(),
     OneProcess(),
     Wrappers(),
     ParallelBars(),
@@ -44,6 +47,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     Phases(),
     Modes(),
     ConstantArguments(),
+    Listed(),
     Sums(),
     MaybeUnbound(),
 )

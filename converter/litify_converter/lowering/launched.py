@@ -38,8 +38,10 @@ class Launched(Lowering):
                     continue
                 if isinstance(node, ast.Compare) and (found := _asked(script, node, scope)) is not None:
                     edits.append(text.replace(node, _instead(node, found, id(node) in inside, flag)))
+        if not edits:
+            return None
         made = specialised(apply(script.text, range(1, len(text.lines) + 1), edits)[0], flag, False)
-        if not edits or made is None or made == script.text:
+        if made is None or made == script.text:
             return None
         note = Note(
             "engineering", script.original_line(default) or 1, "the Trainer starts the processes (--devices)"
