@@ -25,7 +25,7 @@ class Listed(Lowering):
             (scope, loop)
             for scope in [script.tree, *script.roles.functions.values(), *script.roles.owner]
             for loop in walk_scope(scope.body)
-            if isinstance(loop, ast.For) and not loop.orelse and _is_list(script, _source(loop), scope)
+            if isinstance(loop, ast.For) and not loop.orelse and isinstance(_source(loop), ast.Name)
         ]
         if not loops:
             return None
@@ -33,7 +33,8 @@ class Listed(Lowering):
         cut, _ = from_loop(ways, script)
         training = {id(turn.statement) for way in cut for turn in way}
         for scope, loop in loops:
-            if id(loop) in training and loop.body[0].lineno > loop.lineno:
+            alone = id(loop) in training and loop.body[0].lineno > loop.lineno
+            if alone and _is_list(script, _source(loop), scope):
                 return _by_place(script, scope, loop)
         return None
 

@@ -14,6 +14,10 @@ from litify_linter.reading.scopes import Function, parameters
 Loop = ast.For | ast.AsyncFor | ast.While
 BACKWARD, UPDATE, DRIVEN = "backward", "update", "driven"
 _BOTH = frozenset({BACKWARD, UPDATE})
+# Every node of a file passes here: its exact class is asked for, which is cheaper than isinstance.
+_LOOPS = {ast.For, ast.AsyncFor, ast.While}
+_SCOPES = {ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef}
+_ACTS = {ast.Call, ast.Assign, ast.AugAssign}
 _OPTIMIZER = re.compile(r"opt|scaler|sgd|adam|solver", re.IGNORECASE)
 _OPTIMIZER_CLASS = re.compile(r"(?:\w*Adam|SGD|LBFGS|RMSprop|Adagrad|Adadelta)(?:[A-Z]\w*)?$")
 # Loops under these libraries have their engineering taken care of; with rpc, what is trained lives in other processes.
@@ -205,14 +209,16 @@ def _read_scope(file: File, scope: _Scope, body: list[ast.stmt]) -> _Scope:
     stack: list[tuple[ast.AST, int]] = [(statement, -1) for statement in reversed(body)]
     while stack:
         node, loop = stack.pop()
-        if isinstance(node, Function | ast.ClassDef):
+        kind = type(node)
+        if kind in _SCOPES:
             continue  # read as a scope of its own
-        if isinstance(node, Loop) and loop < 0:
-            scope.loops.append(node)
+        if loop < 0 and kind in _LOOPS:
+            scope.loops.append(node)  # type: ignore[arg-type]
             loop = len(scope.loops) - 1
-        happens = _happens(node, scope, file)
-        if happens:
-            scope.does.setdefault(loop, set()).add(happens)
+        if kind in _ACTS:
+            happens = _happens(node, scope, file)
+            if happens:
+                scope.does.setdefault(loop, set()).add(happens)
         if isinstance(node, ast.Call):
             scope.calls.setdefault(loop, set()).update(_called(node))
         stack.extend([(child, loop) for child in reversed(inner_nodes(node))])
