@@ -79,6 +79,7 @@ def data(kind: str) -> Any:
 
 def train(folder: Path, kind: str, options: dict[str, Any], every_batch: bool, fatal: int) -> None:
     """Train from the newest checkpoint in `folder` on; leave the end in final.pt, with the number of things that happened."""
+    os.setpgrp()  # so that its worker processes can be ended with it
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     torch.manual_seed(0)

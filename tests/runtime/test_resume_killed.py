@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
@@ -43,6 +44,8 @@ def run(folder: Path, kind: str, options: dict[str, Any], every_batch: bool, fat
     process = context.Process(target=train, args=(folder, kind, options, every_batch, fatal))
     process.start()
     process.join(120)
+    with contextlib.suppress(ProcessLookupError):  # worker processes, of which SIGKILL made orphans
+        os.killpg(process.pid, signal.SIGKILL)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 
