@@ -75,12 +75,13 @@ def call(
         # A second Ctrl-C must not cut the checkpoint short.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            path = _failed(trainer, error)
-            message = f"interrupted at epoch {state.epoch}, step {state.optimizer_steps}"
-            say(f"litify: {message}" + (f"; go on with ckpt_path={str(path)!r}" if path else ""))
+            message = _stopped(trainer, error, "interrupted")
         finally:
             signal.signal(signal.SIGINT, before)
         raise Interrupted(message) from None
+    except SIGTERMException as error:
+        _stopped(trainer, error, "terminated")
+        raise
     except BaseException as error:
         _failed(trainer, error)
         raise
@@ -316,8 +317,16 @@ def _verify_manual(trainer: Trainer, module: LightningModule) -> None:
             )
 
 
+def _stopped(trainer: Trainer, error: BaseException, how: str) -> str:
+    """Clean up after a signal and say where training stood, and what it can go on from. Returns the first part of that."""
+    path = _failed(trainer, error)
+    message = f"{how} at epoch {trainer.state.epoch}, step {trainer.state.optimizer_steps}"
+    say(f"litify: {message}" + (f"; go on with ckpt_path={str(path)!r}" if path else ""))
+    return message
+
+
 def _failed(trainer: Trainer, error: BaseException) -> Any:
-    """Hooks of exceptions, loggers closed, strategy torn down. Returns the checkpoint kept after Ctrl-C, if one was."""
+    """Hooks of exceptions, loggers closed, strategy torn down. Returns the checkpoint kept after a signal, if one was."""
     trainer.state.status = TrainerStatus.INTERRUPTED
     path = None
     try:

@@ -410,7 +410,9 @@ def test_gpus_in_use_by_others_are_passed_over(asked: int, found: Any) -> None:
 # -- SIGTERM -------------------------------------------------------------------------------------------------------------
 
 
-def test_sigterm_ends_fit_after_the_batch_and_keeps_a_checkpoint(tmp_path: Path) -> None:
+def test_sigterm_ends_fit_after_the_batch_and_keeps_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Ended(Classifier):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             if batch_idx == 3:
@@ -430,6 +432,11 @@ def test_sigterm_ends_fit_after_the_batch_and_keeps_a_checkpoint(tmp_path: Path)
     assert error.value.code == 143 and trainer.received_sigterm and trainer.interrupted
     kept = torch.load(tmp_path / "checkpoints" / "interrupted.ckpt", weights_only=True)
     assert kept["global_step"] == 4
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        said.startswith("litify: terminated at epoch 0, step 4; go on with ckpt_path=")
+        and "interrupted.ckpt" in said
+    )
 
 
 # -- precision, strategies -------------------------------------------------------------------------------------------------
