@@ -202,22 +202,6 @@ def with_argument(call: ast.Call, here: Place, argument: str) -> Edits | None:
     return Edits((Edit(line, len(bare) + 1, line, end - 1, comma + argument),))
 
 
-def without_argument(call: ast.Call, keyword: ast.keyword, here: Place) -> Edits | None:
-    """A call without one of its keyword arguments, and without the comma before or after it."""
-    every: list[ast.AST] = sorted([*call.args, *call.keywords], key=lambda n: here.file.span(n))
-    index = next(i for i, one in enumerate(every) if one is keyword)
-    line, column, end_line, end = here.file.span(keyword)
-    if index + 1 < len(every):
-        to = here.file.span(every[index + 1])[:2]
-        ok = re.fullmatch(r"\s*,\s*", here.file.between((end_line, end), to))
-        return Edits((Edit(line, column, *to, ""),)) if ok else None
-    if index == 0:
-        return Edits((Edit(line, column, end_line, end, ""),))
-    _, _, from_line, from_column = here.file.span(every[index - 1])
-    ok = re.fullmatch(r"\s*,\s*", here.file.between((from_line, from_column), (line, column)))
-    return Edits((Edit(from_line, from_column, end_line, end, ""),)) if ok else None
-
-
 def first_in_body(function: ast.FunctionDef | ast.AsyncFunctionDef, here: Place, text: str) -> Edits | None:
     """A statement at the beginning of a function, after its docstring."""
     body, lines = function.body, here.file.lines
