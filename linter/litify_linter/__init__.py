@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked, check_file, check_source
+    from litify_linter.check import check_file, check_source
+    from litify_linter.checked import Checked
     from litify_linter.config import ConfigError, Settings
     from litify_linter.rule import Finding
 
 __all__ = ["Checked", "ConfigError", "Finding", "Settings", "check_file", "check_source", "lint_text"]
 
 _HOMES = {
-    "Checked": "check",
+    "Checked": "checked",
     "check_file": "check",
     "check_source": "check",
     "ConfigError": "config",

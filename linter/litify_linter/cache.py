@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from litify_linter.reading.siblings import sibling_digest
+from litify_linter.reading.digests import sibling_digest
 from litify_linter.rule import Edit, Finding, Fix
 
 # Entries are some 50 bytes where nothing was found; the oldest go first.
@@ -30,7 +31,7 @@ class Cache:
     @staticmethod
     def key(data: bytes, codes: frozenset[str], path: str) -> str:
         """The name of an entry. With the path: base classes are looked up beside it, and its name says what is a test."""
-        what = f"{' '.join(sorted(codes))} {os.path.abspath(path)}"
+        what = f"{_named(codes)} {os.path.abspath(path)}"
         return hashlib.blake2b(
             what.encode(errors="surrogateescape") + b"\0" + data, digest_size=16
         ).hexdigest()
@@ -65,6 +66,11 @@ class Cache:
             for stale in self._folder.glob("*.json"):
                 if stale != self._path:
                     stale.unlink()
+
+
+@functools.cache
+def _named(codes: frozenset[str]) -> str:
+    return " ".join(sorted(codes))
 
 
 def _fingerprint() -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import gc
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
+from litify_linter.checked import Checked as Checked
+from litify_linter.checked import is_worth_parsing, shown_lines
 from litify_linter.config import Settings
 from litify_linter.noqa import Suppression, remaining, suppressions
 from litify_linter.reading.file import File
 from litify_linter.reading.siblings import Siblings
-from litify_linter.reading.source import Source, UnreadableSource, decode, parse, read_source, split_lines
+from litify_linter.reading.source import Source, UnreadableSource, confirm, decode, parse, split_lines
 from litify_linter.rule import Finding, Rule
 from litify_linter.rules import catalogue, chosen_rules
 from litify_linter.rules.unused_suppression import BLANKET, UnusedSuppression
@@ -23,24 +25,6 @@ _HOOK = re.compile(
     r"(?:train|val|test)_dataloader)\b",
     re.MULTILINE,
 )
-MENTIONS = (b"torch", b"lightning", b"litify")
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """One file and its findings, in order of position."""
-
-    path: str
-    findings: tuple[Finding, ...] = ()
-    lines: tuple[str, ...] = ()  # the text, for findings to be shown in; empty where there are none
-    # Of a notebook: cell -> lines of the text before it.
-    starts: Mapping[int, int] = field(default_factory=dict)
-    # Other files that the findings depend on: path -> digest of the content, None where there is none.
-    consulted: Mapping[str, str | None] = field(default_factory=dict)
-
-    def line_of(self, finding: Finding) -> int:
-        """The line of `lines` in which a finding begins, from 1."""
-        return finding.line + self.starts.get(finding.cell or 0, 0)
 
 
 def check_file(path: str, settings: Settings, named: bool = False) -> Checked:
@@ -58,18 +42,13 @@ def check_source(data: bytes, path: str, settings: Settings, named: bool = True)
         return _check(data, path, settings)
 
 
-def is_worth_parsing(data: bytes) -> bool:
-    """Whether a file speaks of torch or Lightning at all."""
-    return any(word in data for word in MENTIONS)
-
-
 def _check(data: bytes, path: str, settings: Settings) -> Checked:
     codes = settings.codes_for(path)
     if path.endswith(".ipynb"):
         return _check_notebook(data, path, codes)
     beside = Siblings(path)
     try:
-        source = read_source(data)
+        source = _read(data, codes)
         findings = lint(source, codes, beside)
     except UnreadableSource as error:
         return Checked(path, _unreadable(error, codes), shown_lines(data))
@@ -77,13 +56,13 @@ def _check(data: bytes, path: str, settings: Settings) -> Checked:
     return Checked(path, tuple(findings), lines, consulted=beside.consulted)
 
 
-def shown_lines(data: bytes) -> tuple[str, ...]:
-    """The lines of a file, for findings to be shown in; what is no text in them as marks."""
-    try:
-        text = decode(data)
-    except UnreadableSource:
-        text = data.decode("utf-8", errors="replace")
-    return tuple(split_lines(text))
+def _read(data: bytes, codes: frozenset[str]) -> Source:
+    """The file; with an empty tree where no rule will look at it. Raises UnreadableSource."""
+    text = decode(data)
+    if _speaks_of_lightning(text) or _HOOK.search(text) is not None or _rules_for(text, codes, False):
+        return Source(text, parse(text), split_lines(text))
+    confirm(text)
+    return Source(text, ast.Module([], []), split_lines(text))
 
 
 def _unreadable(error: UnreadableSource, codes: frozenset[str]) -> tuple[Finding, ...]:
@@ -137,15 +116,11 @@ def lint(source: Source, codes: frozenset[str], beside: Siblings | None = None) 
 
 def _lint(source: Source, codes: frozenset[str], beside: Siblings | None) -> list[Finding]:
     text, file = source.text, None
-    lightning = any(word in text for word in Rule.words)
+    lightning = _speaks_of_lightning(text)
     if not lightning and beside is not None and _HOOK.search(text) is not None:
         file = File(source, beside)
         lightning = bool(file.lightning)
-    rules = [
-        rule
-        for rule in chosen_rules(codes, lightning)
-        if rule.wants(text) and (rule.words is Rule.words or any(word in text for word in rule.words))
-    ]
+    rules = _rules_for(text, codes, lightning)
     file = (file or File(source, beside)) if rules else None
     found = _found(rules, file) if file is not None else []
     comments = suppressions(source.text, bool(found))
@@ -153,6 +128,19 @@ def _lint(source: Source, codes: frozenset[str], beside: Siblings | None) -> lis
     if UnusedSuppression.code in codes:
         kept += _unused(comments, codes, source)
     return sorted(set(kept), key=lambda finding: finding.order)
+
+
+def _speaks_of_lightning(text: str) -> bool:
+    return any(word in text for word in Rule.words)
+
+
+def _rules_for(text: str, codes: frozenset[str], lightning: bool) -> list[Rule]:
+    """The rules that may find something in a text."""
+    return [
+        rule
+        for rule in chosen_rules(codes, lightning)
+        if (rule.words is Rule.words or any(word in text for word in rule.words)) and rule.wants(text)
+    ]
 
 
 def _found(rules: list[Rule], file: File) -> list[Finding]:

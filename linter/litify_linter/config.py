@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import functools
 import os
@@ -71,7 +70,10 @@ class Settings:
 
     def excludes(self, absolute: str) -> bool:
         """Whether a pattern names this file or folder (an absolute path) itself."""
-        return self._regex(self.exclude).match(absolute) is not None
+        plain, patterns = _split_patterns(self.exclude)
+        return os.path.basename(absolute) in plain or (
+            bool(patterns) and self._regex(patterns).match(absolute) is not None
+        )
 
     def excludes_within(self, absolute: str) -> bool:
         """Whether a pattern names this path or a folder above it, inside the project."""
@@ -84,6 +86,14 @@ class Settings:
 
     def _regex(self, patterns: tuple[str, ...]) -> re.Pattern[str]:
         return _path_regex(patterns, self._root())
+
+
+@functools.cache
+def _split_patterns(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Plain names, which are looked up, and patterns, of which a regular expression is made: that takes longer than linting a file."""
+    names = [pattern.rstrip("/") for pattern in patterns]
+    plain = frozenset(name for name in names if not set(name) & set("*?[/"))
+    return plain, tuple(pattern for name, pattern in zip(names, patterns, strict=True) if name not in plain)
 
 
 @functools.cache
@@ -151,7 +161,7 @@ def read_settings(path: Path) -> Settings:
 def _settings_from(table: Mapping[str, Any], path: Path) -> Settings:
     for key in table:
         if key not in KEYS:
-            close = difflib.get_close_matches(key, KEYS, 1)
+            close = _close(key, KEYS, 1)
             advice = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(KEYS)}"
             raise ConfigError(f"{path}: unknown key {key!r} in [tool.litify.lint]; {advice}")
     lists = {key: _strings(table, key, path) for key in LIST_KEYS}
@@ -189,13 +199,17 @@ def matching_codes(selector: str, where: str = "") -> frozenset[str]:
         code for code in [*known, *ERROR_CODES] if selector and code.startswith(selector.upper())
     )
     if not matched:
-        close = difflib.get_close_matches(selector.upper(), known, 1)
-        close = close or difflib.get_close_matches(
-            selector.lower(), [entry.name for entry in catalogue().values()], 1
-        )
+        close = _close(selector.upper(), known, 1)
+        close = close or _close(selector.lower(), [entry.name for entry in catalogue().values()], 1)
         advice = f"did you mean {close[0]}?" if close else "rules look like LIT101 or LIT1 (a family)"
         raise ConfigError(f"unknown rule {selector!r} {where}; {advice}".replace(" ;", ";"))
     return matched
+
+
+def _close(word: str, known: Iterable[str], count: int) -> list[str]:
+    import difflib  # for people who mistyped something
+
+    return difflib.get_close_matches(word, list(known), count)
 
 
 def _weight(selector: str) -> int:

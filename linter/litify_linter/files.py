@@ -35,7 +35,7 @@ def discover(
 ) -> Iterator[Target | Problem]:
     """Every file to lint, each once, in the order of `paths`, folders in alphabetical order.
 
-    In folders: files that end in .py or .ipynb, not excluded by settings or .gitignore; symbolic links to folders are not
+    In folders: files that end in .py or .ipynb, not excluded by settings or .gitignore, nor in templates; symbolic links to folders are not
     followed. A path that is itself given is linted even if excluded, unless `force_exclude`.
     """
     seen: set[str] = set()
@@ -74,6 +74,8 @@ def _search(
         except OSError:  # a symbolic link that leads in a circle: no file to lint
             continue
         if not is_folder and not (is_file and entry.name.endswith((".py", ".ipynb"))):
+            continue
+        if "{{" in entry.name:  # a template of a project, no Python yet
             continue
         absolute = os.path.abspath(entry.path)
         if here.excludes(absolute) or ignored.ignores(absolute, is_folder):

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from litify_linter.check import Checked, check_source
+from litify_linter.check import check_source
+from litify_linter.checked import Checked
 from litify_linter.config import Settings
 from litify_linter.notebook import read_notebook, written
 from litify_linter.reading.source import UnreadableSource, parse, read_source

@@ -8,14 +8,28 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+_GLOB = re.compile(r"[*?\[\\]")
+
 
 @dataclass(frozen=True)
 class Pattern:
     """One line of a .gitignore."""
 
-    regex: re.Pattern[str]  # matched against the path below the folder of the file, with "/" between parts
+    glob: str
+    anchored: bool  # to the folder of the file
     negated: bool
     folders_only: bool
+
+    @functools.cached_property
+    def regex(self) -> re.Pattern[str]:
+        """Matched against the path below the folder of the file, with "/" between parts."""
+        return re.compile(("" if self.anchored else "(?:.*/)?") + _regex(self.glob))
+
+    def matches(self, relative: str) -> bool:
+        """Whether it fits a path below the folder of the file. Most lines are plain names: no regex is made of these."""
+        if _GLOB.search(self.glob) is None:
+            return (relative if self.anchored else relative.rpartition("/")[2]) == self.glob
+        return self.regex.fullmatch(relative) is not None
 
 
 @dataclass(frozen=True)
@@ -28,9 +42,11 @@ class GitIgnore:
 
     def ignores(self, path: str, is_folder: bool) -> bool:
         """Whether git would ignore this path, in or below `folder`; the last pattern that matches decides."""
-        relative = os.path.relpath(path, self.folder).replace(os.sep, "/")
+        start = self.folder.rstrip(os.sep) + os.sep
+        below = path[len(start) :] if path.startswith(start) else os.path.relpath(path, self.folder)
+        relative = below.replace(os.sep, "/")
         for pattern in reversed(self.patterns):
-            if (is_folder or not pattern.folders_only) and pattern.regex.fullmatch(relative):
+            if (is_folder or not pattern.folders_only) and pattern.matches(relative):
                 return not pattern.negated
         return self.outer.ignores(path, is_folder) if self.outer is not None else False
 
@@ -76,7 +92,10 @@ def parse(line: str) -> Pattern | None:
     anchored = "/" in text
     text = text.removeprefix("/")
     try:
-        return Pattern(re.compile(("" if anchored else "(?:.*/)?") + _regex(text)), negated, folders_only)
+        pattern = Pattern(text, anchored, negated, folders_only)
+        if "[" in text:
+            _ = pattern.regex
+        return pattern
     except re.error:
         return None
 

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from litify_linter.rule import Edit, Finding, Fix
 
 _MENTION = re.compile(r"#[^\n]*(?:noqa|litify\s*:)[^\n]*", re.IGNORECASE)
+# Most files have no such comment: these are compiled, by `re` itself, when the first one comes.
 # A code of ours, or a word of the form of a rule's name.
-_OURS = re.compile(r"(?:noqa\s*:|ignore\s*\[)[^#]*?(?:\blit[0-9]|\b[a-z]+-[a-z])|litify\s*:", re.IGNORECASE)
+_OURS = r"(?i)(?:noqa\s*:|ignore\s*\[)[^#]*?(?:\blit[0-9]|\b[a-z]+-[a-z])|litify\s*:"
 _CODE = r"[A-Za-z]{1,6}[0-9]+|[a-z]+(?:-[a-z]+)+"
 _CODES = rf"(?P<codes>(?:{_CODE})(?:[,\s]+(?:{_CODE}))*)"
-_FILE = re.compile(
-    rf"#\s*(?:litify|flake8)\s*:\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE
-)
-_LINE = re.compile(rf"#\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?", re.IGNORECASE)
-_IGNORE = re.compile(rf"#\s*litify\s*:\s*ignore(?:\[\s*{_CODES}\s*\])?", re.IGNORECASE)
+_FILE = rf"(?i)#\s*(?:litify|flake8)\s*:\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?"
+_LINE = rf"(?i)#\s*noqa(?P<colon>\s*:\s*)?(?:(?<=[:\s]){_CODES})?"
+_IGNORE = rf"(?i)#\s*litify\s*:\s*ignore(?:\[\s*{_CODES}\s*\])?"
 
 
 @dataclass
@@ -92,7 +91,7 @@ def suppressions(text: str, needed: bool = True) -> list[Suppression]:
             suppression = _parse(token)
             if suppression is not None:
                 found.append(suppression)
-                if not suppression.whole_file and _alone(token) and _IGNORE.search(token.string):
+                if not suppression.whole_file and _alone(token) and re.search(_IGNORE, token.string):
                     waiting.append(suppression)
         elif waiting and token.type not in (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT):
             for suppression in waiting:
@@ -102,13 +101,13 @@ def suppressions(text: str, needed: bool = True) -> list[Suppression]:
 
 
 def _names_a_rule(comment: str) -> bool:
-    return _OURS.search(comment) is not None
+    return re.search(_OURS, comment) is not None
 
 
 def _parse(token: tokenize.TokenInfo) -> Suppression | None:
     line, column = token.start
     for pattern in (_FILE, _IGNORE, _LINE):
-        match = pattern.search(token.string)
+        match = re.search(pattern, token.string)
         if match is None:
             continue
         text = match["codes"]

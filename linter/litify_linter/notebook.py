@@ -7,25 +7,15 @@ from __future__ import annotations
 
 import bisect
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from litify_linter.reading.source import UnreadableSource, parse, split_lines
+from litify_linter.ipython import python_of, with_ends
+from litify_linter.reading.source import UnreadableSource, split_lines
 from litify_linter.rule import Edit, Finding, Fix
 
-# Cell magics whose cell is Python; under all others (%%bash, %%html, ...) it is something else.
-_PYTHON_CELLS = ("%%time", "%%timeit", "%%capture", "%%prun", "%%python3", "%%python ")
-_IPYTHON_LINE = re.compile(r"^(\s*)(?:[%!?]|[\w.]+\?{1,2}\s*$|[\w, ]+=\s*(?:!|%\w))")
-# Magics and shell commands that IPython takes without a mark: `pip install x`, `ls -l`, `cd ..`; not `ls = 3`.
-_UNMARKED = re.compile(
-    r"^(\s*)(?:pip|conda|mamba|ls|ll|cd|cat|cp|mv|rm|mkdir|rmdir|man|less|more|time|timeit|run|load_ext|reload_ext"
-    r"|matplotlib|env|who|whos|pwd|history|prun|autoreload|pylab|set_env)[ \t]+"
-    r"(?!(?:=|[-+*/%&|^<>!]=|[-+*/%&|^<>][ \t]|(?:in|is|if|and|or|not|for|else)\b))"
-)
-_STRING = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|\#.*""")
-_LINE_BREAK = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+PYTHON = ("python", "ipython")  # as kernels call their language
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +32,11 @@ class Notebook:
 
     document: dict[str, Any]
     cells: tuple[Cell, ...]
+
+    @property
+    def language(self) -> str:
+        """Of the code cells, in lower case; "python" where the notebook does not say."""
+        return _language(self.document)
 
     @property
     def text(self) -> str:
@@ -64,20 +59,28 @@ def read_notebook(data: bytes) -> Notebook:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise UnreadableSource("E902", f"no Jupyter notebook: {error}") from None
+    if isinstance(document, dict) and isinstance(document.get("worksheets"), list):
+        raise UnreadableSource(
+            "E902", "a notebook of version 3: open and save it in Jupyter, which writes version 4"
+        )
     if not isinstance(document, dict) or not isinstance(document.get("cells"), list):
         raise UnreadableSource("E902", "no Jupyter notebook of version 4: it has no list of cells")
     cells = []
     for number, cell in enumerate(document["cells"], 1):
-        if isinstance(cell, dict) and cell.get("cell_type") == "code" and _language(document) == "python":
+        if isinstance(cell, dict) and cell.get("cell_type") == "code" and _language(document) in PYTHON:
             cells.append(Cell(number, _source(cell)))
     return Notebook(document, tuple(cells))
 
 
 def _language(document: dict[str, Any]) -> str:
     metadata = document.get("metadata")
-    kernel = metadata.get("kernelspec") if isinstance(metadata, dict) else None
-    language = kernel.get("language", "python") if isinstance(kernel, dict) else "python"
-    return str(language)
+    if not isinstance(metadata, dict):
+        return "python"
+    for part, key in (("kernelspec", "language"), ("language_info", "name")):
+        about = metadata.get(part)
+        if isinstance(about, dict) and isinstance(about.get(key), str):
+            return str(about[key]).lower()
+    return "python"
 
 
 def _source(cell: dict[str, Any]) -> str:
@@ -85,41 +88,6 @@ def _source(cell: dict[str, Any]) -> str:
     if isinstance(source, list):
         source = "".join(part for part in source if isinstance(part, str))
     return source if isinstance(source, str) else ""
-
-
-def python_of(source: str) -> str:
-    """A cell's text with IPython's own lines replaced by as many lines of Python that do nothing."""
-    try:
-        parse(source)
-        return source
-    except UnreadableSource:
-        pass
-    first = source.lstrip()
-    if first.startswith("%%") and not first.startswith(_PYTHON_CELLS):
-        return re.sub(r"[^\r\n]+", "", source)
-    blanked = _blanked(source, in_brackets=False)
-    try:
-        parse(blanked)
-    except UnreadableSource:
-        return _blanked(source, in_brackets=True)
-    return blanked
-
-
-def _blanked(source: str, in_brackets: bool) -> str:
-    """The text without IPython's lines; unless `in_brackets`, not those that go on inside an open bracket, `(x\n%y)`."""
-    lines, continued, depth = [], False, 0
-    for line in _LINE_BREAK.split(source):
-        match = None
-        if in_brackets or depth <= 0:
-            match = _IPYTHON_LINE.match(line) or _UNMARKED.match(line)
-        if match or continued:
-            end = line[len(line.rstrip("\r\n")) :]
-            continued = line.rstrip().endswith("\\")
-            line = (f"{match[1]}pass" if match else "") + end
-        bare = _STRING.sub("", line)
-        depth += sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
-        lines.append(line)
-    return "".join(lines)
 
 
 def in_cells(findings: Iterable[Finding], notebook: Notebook) -> tuple[Finding, ...]:
@@ -165,25 +133,33 @@ def written(notebook: Notebook, sources: dict[int, str], data: bytes) -> bytes |
 
     None where the file is laid out in a way that cannot be written again.
     """
-    layout = _layout(notebook.document, data)
+    layout = layout_of(notebook.document, data)
     if layout is None:
         return None
     for number, source in sources.items():
         cell = notebook.document["cells"][number - 1]
-        as_list = isinstance(cell["source"], list)
-        cell["source"] = [part for part in _LINE_BREAK.split(source) if part] if as_list else source
-    return _dumped(notebook.document, *layout)
+        cell["source"] = as_source(source, isinstance(cell["source"], list))
+    return dumped(notebook.document, *layout)
 
 
-def _layout(document: dict[str, Any], data: bytes) -> tuple[int | None, bool, str] | None:
+def as_source(text: str, as_list: bool = True) -> list[str] | str:
+    """A cell's text as a notebook holds it: a list of lines, or, as some programs write, one string."""
+    return [part for part in with_ends(text) if part] if as_list else text
+
+
+def layout_of(document: dict[str, Any], data: bytes) -> tuple[int | None, bool, str] | None:
+    """How `dumped` writes a document as it is in a file (indent, ASCII only, end), or None where it can't."""
     end = "\n" if data.endswith(b"\n") else ""
     for indent in (1, 2, 4, None):
         for ascii_only in (False, True):
-            if _dumped(document, indent, ascii_only, end) == data:
+            if dumped(document, indent, ascii_only, end) == data:
                 return indent, ascii_only, end
     return None
 
 
-def _dumped(document: dict[str, Any], indent: int | None, ascii_only: bool, end: str) -> bytes:
+def dumped(
+    document: dict[str, Any], indent: int | None = 1, ascii_only: bool = False, end: str = "\n"
+) -> bytes:
+    """The file of a notebook, by default laid out as Jupyter does it."""
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only) + end
     return text.encode("utf-8", errors="surrogatepass")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from litify_linter import cache as cache_module
-from litify_linter import run as run_module
+from litify_linter import check as check_module
 from litify_linter.cache import Cache
-from litify_linter.check import Checked
+from litify_linter.checked import Checked
 from litify_linter.config import Settings
 from litify_linter.run import check_paths
 
@@ -63,12 +63,12 @@ class TestCache:
         def parsed(*arguments: object) -> None:
             raise AssertionError("a file was checked again")
 
-        monkeypatch.setattr(run_module, "check_source", parsed)
+        monkeypatch.setattr(check_module, "check_source", parsed)
         assert check(folder, Cache(tmp_path / "cache")) == first
 
     def test_from_several_processes(self, folder, tmp_path, monkeypatch):
         first = check(folder, Cache(tmp_path / "cache"), jobs=2)
-        monkeypatch.setattr(run_module, "check_source", None)
+        monkeypatch.setattr(check_module, "check_source", None)
         assert check(folder, Cache(tmp_path / "cache"), jobs=2) == first
 
     def test_content_decides(self, folder, tmp_path):

@@ -44,9 +44,10 @@ class TestDistributedAndData:
     def test_sampler_where_the_trainers_own_is_switched_off(self):
         text = """
         from litify import Trainer
-        from torch.utils.data import DistributedSampler
+        from torch.utils.data import DataLoader, DistributedSampler
 
         sampler = DistributedSampler(data)
+        loader = DataLoader(data, sampler=sampler)
         trainer = Trainer(use_distributed_sampler=False)
         """
         assert codes_of(text) == []
@@ -89,7 +90,15 @@ class TestDistributedAndData:
         body = "def on_train_start(self):\n    {} = DistributedSampler(self.videos)"
         imports = "from litify import LightningModule\nfrom torch.utils.data import DistributedSampler"
         assert in_module(body.format("self.videos.sampler"), imports) == []
-        assert in_module(body.format("self.sampler"), imports) == ["LIT403"]
+        assert in_module(body.format("self.sampler"), imports) == []
+
+    def test_sampler_with_what_the_trainers_own_does_not_have(self):
+        body = (
+            "def train_dataloader(self):\n    return DataLoader(self.x, sampler=DistributedSampler(self.x{}))"
+        )
+        imports = "from litify import LightningDataModule\nfrom torch.utils.data import DataLoader, DistributedSampler"
+        assert in_module(body.format(", shuffle=True"), imports, "LightningDataModule") == ["LIT403"]
+        assert in_module(body.format(", drop_last=True"), imports, "LightningDataModule") == []
 
     def test_download_handed_on_to_the_base_class(self):
         body = "def __init__(self):\n    super().__init__(MNIST, download=True)"
@@ -367,7 +376,7 @@ class TestLogging:
         [
             ("webdataset.WebLoader", []),
             ("torch.utils.data.DataLoader", ["LIT403"]),
-            ("make_loader", ["LIT403"]),
+            ("make_loader", []),
         ],
     )
     def test_samplers_of_other_loaders(self, loader, found):

@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from litify_linter.check import Checked, check_source
+from litify_linter.check import check_source
+from litify_linter.checked import Checked
 from litify_linter.config import Settings
 from litify_linter.fix import difference, fix_source
-from litify_linter.notebook import python_of
+from litify_linter.ipython import python_of
 from litify_linter.output import FORMATS, render
 
 MODULE = """\
@@ -99,6 +100,8 @@ def test_suppressions():
         ("if x:\n    cd ..\n!ls", "if x:\n    pass\npass"),
         ("%time x\nprint('%d ('\n      %(y))", "pass\nprint('%d ('\n      %(y))"),
         ("x = 1 # (\n%time y()", "x = 1 # (\npass"),
+        ('x = """\n%y\n"""\n%time y()', 'x = """\n%y\n"""\npass'),
+        ('x = """(\n!y\\"""  # (\n"""\n!z', 'x = """(\n!y\\"""  # (\n"""\npass'),
         ("ls = [3]\ntime - 3\nrun in x\n!ls", "ls = [3]\ntime - 3\nrun in x\npass"),
     ],
 )
@@ -113,6 +116,11 @@ def test_lines_of_ipython(source, python):
         (b"{", "E902"),
         (b"[1]", "E902"),
         (b'{"cells": 3}', "E902"),
+        (b'{"worksheets": [], "nbformat": 3}', "E902"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": "x <- 3"}], "metadata": {"language_info": {"name": "R"}}}',
+            None,
+        ),
         (b'{"cells": [3, {"cell_type": "code"}, {"cell_type": "code", "source": 3}]}', None),
         (notebook("x = ("), "E901"),
         (notebook("print 'x'"), "E901"),

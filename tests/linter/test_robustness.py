@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from litify_linter.check import Checked, check_source
+from litify_linter.check import check_source
+from litify_linter.checked import Checked
 from litify_linter.config import Settings
 from litify_linter.fix import fix_source
 from litify_linter.output import FORMATS, render

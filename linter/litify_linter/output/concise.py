@@ -9,7 +9,7 @@ from litify_linter.output.style import paint, printable
 from litify_linter.rule import Finding
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:

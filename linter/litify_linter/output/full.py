@@ -11,7 +11,7 @@ from litify_linter.output.style import paint, printable
 from litify_linter.rule import Finding
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
 
 CONTEXT = 2  # lines shown before the one in question
 WIDTH = 160  # longer lines are cut: minified code would fill the screen

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from litify_linter.rules import severity
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:

@@ -11,7 +11,7 @@ from litify_linter.rule import Fix
 from litify_linter.rules import severity
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
 
 
 def render(files: Sequence[Checked], colour: bool) -> Iterator[str]:

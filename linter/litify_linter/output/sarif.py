@@ -11,7 +11,7 @@ from urllib.parse import quote
 from litify_linter.rules import find_rule, severity
 
 if TYPE_CHECKING:
-    from litify_linter.check import Checked
+    from litify_linter.checked import Checked
     from litify_linter.rule import Finding, Fix
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"

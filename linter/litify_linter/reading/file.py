@@ -21,29 +21,34 @@ from litify_linter.reading.objects import assignments
 from litify_linter.reading.scopes import Function, parameters
 from litify_linter.reading.source import Source
 
-_ENTERED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-# Fields that hold no expression or statement: skipping them saves a third of the walk.
-_NO_CHILDREN = frozenset(
-    {
-        "ctx",
+_ENTERED = frozenset({ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef})
+# Fields that hold no expression or statement, or that no rule asks for (aliases of imports): skipping them saves a third of
+# the walk.
+_NO_CHILDREN = {
+    *("arg", "asname", "attr", "conversion", "ctx", "id", "is_async", "kind", "kwd_attrs", "level", "lineno"),
+    *(
+        "module",
+        "n",
+        "name",
+        "names",
         "op",
         "ops",
-        "id",
-        "attr",
-        "arg",
-        "level",
-        "module",
-        "lineno",
+        "rest",
+        "s",
+        "simple",
+        "tag",
         "type_comment",
         "type_ignores",
-        "kind",
-        "simple",
-    }
-)
+    ),
+}
 # A chain of calls that goes on in the next line.
 _BEFORE_DOT = re.compile(r"\s*\\?\n\s*(?=\.)")
+_VERSION = re.compile(r"version|_V\d|_GREATER|_LESS|_GE_|_LT_|_GTE_|_AVAILABLE", re.IGNORECASE)
 _RANKS = {"is_global_zero", "is_rank_zero", "global_rank", "local_rank", "rank", "get_rank"}
-_LEAVES = (ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal)
+# Nothing is in these; None is where a field or a key is missing, a bool what `case True` compares with.
+_LEAVES = frozenset(
+    {ast.Name, ast.Constant, ast.Pass, ast.Break, ast.Continue, ast.Global, ast.Nonlocal, type(None), bool}
+)
 
 
 def _expects_error(context: ast.expr) -> bool:
@@ -57,18 +62,15 @@ def _spans(body: list[ast.stmt], line: int) -> bool:
     return body[0].lineno <= line <= (body[-1].end_lineno or 0)
 
 
-def inner_nodes(node: ast.AST) -> list[ast.AST]:
-    """The nodes directly in a node, in order, names and constants left out."""
-    found: list[ast.AST] = []
-    for name in node._fields:
-        if name in _NO_CHILDREN:
-            continue
-        value = getattr(node, name, None)
-        if isinstance(value, list):
-            found += [v for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)]
-        elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
-            found.append(value)
-    return found
+class _Fields(dict[type[ast.AST], tuple[str, ...]]):
+    """Class of a node -> its fields that hold nodes, worked out when first asked for."""
+
+    def __missing__(self, kind: type[ast.AST]) -> tuple[str, ...]:
+        fields = self[kind] = tuple(name for name in kind._fields if name not in _NO_CHILDREN)
+        return fields
+
+
+_FIELDS = _Fields()
 
 
 class Place:
@@ -146,6 +148,22 @@ class Place:
             names = {getattr(n, "id", None) or getattr(n, "attr", None) for n in tested}
             if names & words or (by_count and any(isinstance(n, ast.Mod) for n in tested)):
                 return True
+        return False
+
+    def conditional(self, node: ast.AST) -> bool:
+        """Whether the method comes to the node under a condition only: in a branch, after a caught error, or behind an
+        `if` that returns."""
+        line = getattr(node, "lineno", 0)
+        for outer in ast.walk(self.method) if self.method is not None else ():
+            match outer:
+                case ast.If(body=body, orelse=orelse):
+                    if _spans(body, line) or (orelse and _spans(orelse, line)):
+                        return True
+                    if body[-1].lineno < line and isinstance(body[-1], ast.Return):
+                        return True
+                case ast.ExceptHandler(body=body) | ast.match_case(body=body):
+                    if _spans(body, line):
+                        return True
         return False
 
     def on_one_rank(self, node: ast.AST) -> bool:
@@ -228,6 +246,21 @@ class File:
             for node in self._all(ast.With)
             if isinstance(node, ast.With) and any(_expects_error(item.context_expr) for item in node.items)
         )
+
+    @functools.cached_property
+    def _versioned(self) -> tuple[tuple[int, int], ...]:
+        """First and last lines of every `if` whose test asks for a version: either side is for one of them only."""
+        return tuple(
+            (node.lineno, node.end_lineno or node.lineno)
+            for kind in (ast.If, ast.IfExp)
+            for node in self._all(kind)
+            if isinstance(node, ast.If | ast.IfExp) and _VERSION.search(ast.unparse(node.test))
+        )
+
+    def is_for_a_version(self, node: ast.stmt | ast.expr | ast.keyword) -> bool:
+        """Whether code stands under a question for a version, or is a function that begins with one."""
+        line = node.body[0].lineno if isinstance(node, Function) else node.lineno
+        return any(first <= line <= last for first, last in self._versioned)
 
     @functools.cached_property
     def attributes_read(self) -> frozenset[str]:
@@ -326,25 +359,28 @@ class File:
         root = Place(self, None, self.tree)
         places, nodes = [root], self.nodes
         stack: list[tuple[ast.AST, Place]] = [(statement, root) for statement in self.tree.body]
+        # Every node of every file passes here: exact classes are asked for, which is cheaper than isinstance.
+        push, pop, known, leaves = stack.append, stack.pop, _FIELDS, _LEAVES
         while stack:
-            node, place = stack.pop()
+            pair = pop()
+            node, inner = pair
             kind = type(node)
-            nodes.setdefault(kind, []).append((node, place))
-            inner = place
+            if kind in nodes:
+                nodes[kind].append(pair)
+            else:
+                nodes[kind] = [pair]
             if kind in _ENTERED:
-                inner = Place(self, place, node)
+                inner = Place(self, inner, node)
                 places.append(inner)
-            for name in node._fields:
-                if name in _NO_CHILDREN:
-                    continue
-                value = getattr(node, name, None)
+            for name in known[kind]:
+                value = getattr(node, name)
                 # Decorators are evaluated outside, yet a reader counts them to what they decorate.
-                if isinstance(value, list):
-                    stack.extend(
-                        [(v, inner) for v in value if isinstance(v, ast.AST) and not isinstance(v, _LEAVES)]
-                    )
-                elif isinstance(value, ast.AST) and not isinstance(value, _LEAVES):
-                    stack.append((value, inner))
+                if type(value) is list:
+                    for one in value:
+                        if type(one) not in leaves:
+                            push((one, inner))
+                elif type(value) not in leaves:
+                    push((value, inner))
         return places
 
     def _assign_lightning(self, places: list[Place]) -> None:

@@ -67,6 +67,10 @@ HOOKS = frozenset(HOOK_ARGUMENTS)
 LOOP_HOOKS = STEPS | frozenset(name for name in HOOKS if name.startswith("on_") and "checkpoint" not in name)
 
 
+# Bases that say nothing of Lightning, by their last names.
+_PLAIN_BASES = frozenset({"object", "ABC", "Module", "Generic", "Protocol", "HyperparametersMixin"})
+
+
 @dataclass(frozen=True)
 class LightningClass:
     """A class of the file that is, directly or through classes of the file, a Lightning class."""
@@ -87,6 +91,14 @@ class LightningClass:
         """A method of this name, its own or an inherited one."""
         every = (node for cls in self.lineage for node in cls.body if isinstance(node, Function))
         return next((node for node in every if node.name == name), None)
+
+    @functools.cached_property
+    def has_unseen_base(self) -> bool:
+        """Whether a base stands in a file that was not found: it may wrap hooks, move batches, log what a step returns."""
+        known = {cls.name for cls in self.lineage} | KINDS | _PLAIN_BASES
+        bases = (base for cls in self.lineage for base in cls.bases)
+        names = (dotted(base.value if isinstance(base, ast.Subscript) else base) or "" for base in bases)
+        return any(name.rpartition(".")[2] not in known for name in names)
 
     @functools.cached_property
     def automatic(self) -> bool:

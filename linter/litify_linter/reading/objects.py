@@ -20,6 +20,8 @@ _OPTIMIZER_NAME = re.compile(
 )
 _DEVICE_NAME = re.compile(r"(?:^|_)(?:device|dev|devices|gpu)(?:_|\d*$)", re.IGNORECASE)
 _ACCELERATOR = re.compile(r"(?:cuda|mps|xpu|xla|tpu|hip|gpu)(?::\d+)?")
+# Of diffusers and transformers: an object around modules, which the Trainer does not see.
+_PIPELINE = re.compile(r"(?:^|_)pipe(?:line)?$")
 _SETTINGS = frozenset({"args", "hparams", "config", "cfg", "conf", "opt", "opts", "params", "flags", "FLAGS"})
 
 
@@ -91,6 +93,26 @@ def from_batch(node: ast.expr, here: Place, depth: int = 8) -> bool:
             return from_batch(inner, here, depth)
         case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method not in {"size", "dim", "numel"}:
             return from_batch(inner, here, depth)
+    return False
+
+
+def leaves_device(node: ast.expr, here: Place, depth: int = 4) -> bool:
+    """Whether a tensor of the batch went to the host, or through numpy, on its way, or is an attribute of the batch."""
+    match node:
+        case ast.Attribute():
+            return True
+        case ast.Call(func=ast.Attribute(attr="cpu" | "numpy" | "tolist")):
+            return True
+        case ast.Call(func=ast.Attribute(attr="to"), args=[ast.Constant(value="cpu"), *_]):
+            return True
+        case (
+            ast.Call(func=ast.Attribute(value=inner)) | ast.Subscript(value=inner) | ast.Starred(value=inner)
+        ):
+            return leaves_device(inner, here, depth)
+        case ast.Name(id=name) if depth > 0:
+            return any(
+                leaves_device(value, here, depth - 1) for value in values_of(name, here) if value is not node
+            )
     return False
 
 
@@ -232,13 +254,15 @@ def is_stranger(node: ast.expr, here: Place, depth: int = 4) -> bool:
             return bool(values) and depth > 0 and all(is_stranger(value, here, depth - 1) for value in values)
         case ast.Attribute(value=inner):
             value = _self_value(node, here)
+            if _PIPELINE.search(node.attr) is not None:
+                return True
             if value is None:
                 return not (isinstance(inner, ast.Name) and inner.id == "self") and is_stranger(
                     inner, here, depth
                 )
             if isinstance(value, ast.Call) and _is_foreign_call(value, here):
                 if "Pipeline" in (dotted(value.func) or ""):
-                    return True  # of diffusers and transformers: an object around modules, which the Trainer does not see
+                    return True
                 return not _used_as_module(node.attr, here)
             return depth > 0 and is_stranger(value, here, depth - 1)
     return False

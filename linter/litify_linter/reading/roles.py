@@ -155,6 +155,8 @@ class Roles:
                 return found
             case ast.Call():
                 return self._of_call(node, scope)
+            case ast.IfExp(body=ast.Constant(value=bool()), orelse=ast.Constant(value=bool())):
+                return Role.HAS_GPU if self.of(node.test, scope) is Role.HAS_GPU else None
             case ast.IfExp():
                 return self.of(node.body, scope) or self.of(node.orelse, scope)
             case ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
@@ -329,6 +331,9 @@ class Roles:
                 role = self.of(value, scope)
                 if role is not None:
                     self._known.setdefault((function, name), role)
+                made = self._instances.get((scope, dotted(value) or ""))
+                if made is not None and self._instances.setdefault((function, name), made) != made:
+                    self._instances[function, name] = ""  # of one class here, of another there
 
     @staticmethod
     def _returns(function: Function) -> Iterator[ast.expr]:
@@ -383,19 +388,29 @@ class Roles:
     def _infer_from_use(self) -> None:
         """Objects built elsewhere, by what is called on them where they have no other role.
 
-        `zero_grad()` and `step()`: an optimizer. `parameters()`, and what only networks have beside: a network.
+        `zero_grad()` and `step()`, or `step()` of what `get_optimizer()` gave: an optimizer. `parameters()`, and what only networks have beside: a network.
         """
         called: dict[tuple[Scope, str], set[str]] = {}
+        made: set[tuple[Scope, str]] = set()
         for scope in [self.tree, *self.outer]:
             if isinstance(scope, ast.ClassDef):
                 continue
             for node in walk_scope(scope.body):
+                if isinstance(node, ast.Assign) and _makes_optimizer(node.value):
+                    names = {n for t in node.targets if (n := dotted(t)) is not None}
+                    made |= {(self._place(n, scope), n) for n in names}
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     name = dotted(node.func.value)
                     if name is not None and name != "self" and self._lookup(name, scope) is None:
                         called.setdefault((self._place(name, scope), name), set()).add(node.func.attr)
         for (place, name), methods in called.items():
-            if {"zero_grad", "step"} <= methods:
+            if {"zero_grad", "step"} <= methods or ("step" in methods and (place, name) in made):
                 self._known[(place, name)] = Role.OPTIMIZER
             elif "parameters" in methods and methods & ON_NETWORKS and "step" not in methods:
                 self._known[(place, name)] = Role.MODEL
+
+
+def _makes_optimizer(value: ast.expr) -> bool:
+    """`get_optimizer(args, model)`: a function, by its name; a class of that name may only hold an optimizer."""
+    name = (dotted(value.func) or "").rpartition(".")[2] if isinstance(value, ast.Call) else ""
+    return "optim" in name and name.islower()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from litify_linter.reading.digests import LARGEST, digest_of, read_bytes
 from litify_linter.reading.imports import Imports
 from litify_linter.reading.lightning import LightningClass, LightningNames, lightning_classes
 from litify_linter.reading.source import UnreadableSource, read_source
 
-# Longer files are data or generated; whoever inherits from there can say so in the settings.
-LARGEST = 1_000_000
 DEPTH = 5
 
 
@@ -87,25 +85,6 @@ def _import_root(folder: str) -> str:
     return folder
 
 
-def sibling_digest(path: str) -> str | None:
-    """What `Siblings.consulted` has for a path now, at the cost of reading it."""
-    try:
-        if os.stat(path).st_size > LARGEST:
-            return None
-        return _digest(_bytes(path))
-    except (OSError, ValueError):
-        return None
-
-
-def _bytes(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
 def read_sibling(path: str, depth: int = DEPTH) -> _Read | None:
     """What a file beside holds, None where it is missing, too long, or no Python."""
     try:
@@ -119,8 +98,8 @@ def read_sibling(path: str, depth: int = DEPTH) -> _Read | None:
 
 @functools.lru_cache(maxsize=256)
 def _read(path: str, changed: int, size: int, depth: int) -> _Read | None:
-    data = _bytes(path)
-    digest = _digest(data)
+    data = read_bytes(path)
+    digest = digest_of(data)
     try:
         source = read_source(data)
     except UnreadableSource:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import tokenize
 import warnings
 from dataclasses import dataclass, field
 
 # Lines as Python counts them: form feeds and Unicode separators, at which str.splitlines splits, are none.
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_TYPE_PARAMETERS = r"\s*(?:(?:class|(?:async\s+)?def)\s+\w+\s*\[|type\s+\w+\s*(?:\[.*\]\s*)?=)"
 _PYTHON2_MESSAGES = ("Missing parentheses in call to", "multiple exception types must be parenthesized")
 _PYTHON2 = re.compile(
     r"""^\s*(?:print\s+["'\w%(]|print\s*>>|exec\s+["'\w]|raise\s+\w+\s*,|except\s+[\w.()\s,]+?,\s*\w+\s*:)"""
@@ -89,6 +91,11 @@ def parse(text: str) -> ast.Module:
         message = error.msg
         if message.startswith(_PYTHON2_MESSAGES) or _looks_like_python2(text, error):
             message = f"Python 2 code ({message}); translate it first, for example with 2to3 or modernize"
+        elif (newer := _newer_python(text, error)) is not None:
+            here = ".".join(map(str, sys.version_info[:2]))
+            message = (
+                f"Python {newer} code, which Python {here} cannot parse; run litify under Python {newer}"
+            )
         else:
             message = f"syntax error: {message}"
         raise UnreadableSource("E901", message, error.lineno or 1, error.offset or 1) from None
@@ -96,6 +103,27 @@ def parse(text: str) -> ast.Module:
         raise UnreadableSource("E901", "nested too deeply for Python's parser") from None
     except ValueError as error:  # before 3.12 a lone surrogate or null byte is no SyntaxError
         raise UnreadableSource("E902", f"cannot be parsed: {error}") from None
+
+
+def confirm(text: str) -> None:
+    """Raises UnreadableSource where `parse` would; takes half as long, as no tree is made of Python objects."""
+    import symtable  # a run from the cache confirms nothing
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            symtable.symtable(text, "<text>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        parse(text)  # says what it is, or that it is none: names are looked into here, which `parse` does not
+
+
+def _newer_python(text: str, error: SyntaxError) -> str | None:
+    """The version whose syntax stands at the error, where this interpreter is older: type parameters, `type` statements."""
+    lines = _LINE_BREAK.split(text)
+    line = (error.lineno or 1) - 1
+    if sys.version_info < (3, 12) and line < len(lines) and re.match(_TYPE_PARAMETERS, lines[line]):
+        return "3.12"
+    return None
 
 
 def _looks_like_python2(text: str, error: SyntaxError) -> bool:

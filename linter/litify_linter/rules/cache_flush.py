@@ -15,8 +15,8 @@ class CacheFlush(Rule):
     Why: The allocator keeps freed memory because the next batch needs it again: emptied, it asks the driver, which waits for
     all kernels. A step becomes slower by milliseconds, and no larger model fits. Memory that grows is held by a reference.
 
-    Ignore when: Batches of very different sizes fragment the memory, and the flush was measured to help. Under an `if` that
-    counts batches it is never reported.
+    Ignore when: Batches of very different sizes fragment the memory, and the flush was measured to help. Under an `if`, or where
+    an error is caught, it is never reported.
     """
 
     code, name = "LIT106", "cache-flush"
@@ -58,11 +58,9 @@ class CacheFlush(Rule):
     )
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
-        """One of these calls, not under an `if` that counts."""
+        """One of these calls, in each batch whatever happens."""
         if not isinstance(node, ast.Call):
             return
         name = here.resolve(node.func)
-        if name in {"torch.cuda.empty_cache", "gc.collect"} and not here.guarded(
-            node, {"batch_idx", "global_step"}
-        ):
+        if name in {"torch.cuda.empty_cache", "gc.collect"} and not here.conditional(node):
             yield self.found(node, here, without_statement(node, here), call=name, hook=here.hook)

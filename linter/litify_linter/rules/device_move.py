@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from litify_linter.edits import Edits, removed, without_call
 from litify_linter.reading.file import Place
 from litify_linter.reading.lightning import HOOKS
-from litify_linter.reading.objects import drawn_by_hand, from_batch, is_fixed_device, is_module, is_stranger
+from litify_linter.reading.objects import (
+    drawn_by_hand,
+    from_batch,
+    is_fixed_device,
+    is_module,
+    is_stranger,
+    leaves_device,
+)
 from litify_linter.rule import Edit, Example, Finding, Rule
 
 # Hooks whose very purpose is to move things, or to bring back what was saved elsewhere.
@@ -19,6 +26,7 @@ MOVERS = frozenset(
         "on_save_checkpoint",
     }
 )
+_BATCH_MOVERS = ("transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer")
 
 
 class DeviceMove(Rule):
@@ -112,9 +120,25 @@ class DeviceMove(Rule):
                 if device is None or is_stranger(target, here):
                     return
                 own = isinstance(device, ast.Attribute) and here.text(device) == f"{here.self_name}.device"
-                if is_fixed_device(device, here) or (own and from_batch(target, here)):
+                if is_fixed_device(device, here) or (own and _is_moved_already(target, here)):
                     edits = _left_to_trainer(node, target, here)
                     yield self.found(node, here, edits, call=f".to({here.text(device)})")
+
+
+def _is_moved_already(target: ast.expr, here: Place) -> bool:
+    """Whether the Trainer has moved a tensor for sure: a part of the batch that nothing brought back to the host.
+
+    Attributes of a batch are sure only if it has a `.to()`, which cannot be seen; how a class moves its batches can be
+    another way, its own or that of a base in another file.
+    """
+    module = here.lightning
+    if (
+        module is None
+        or module.has_unseen_base
+        or any(module.find(hook) is not None for hook in _BATCH_MOVERS)
+    ):
+        return False
+    return from_batch(target, here) and not leaves_device(target, here)
 
 
 def _left_to_trainer(call: ast.Call, target: ast.expr, here: Place) -> Edits | None:

@@ -7,8 +7,8 @@ from litify_linter.reading.file import Place
 from litify_linter.reading.imports import dotted
 from litify_linter.rule import Example, Finding, Rule
 
-# Libraries whose loaders are no torch.utils.data.DataLoader.
-OTHER_LOADERS = frozenset({"webdataset", "torchdata", "nvidia", "ffcv"})
+# Arguments that the Trainer's own sampler gets too.
+OWN_ARGUMENTS = frozenset({"dataset", "num_replicas", "rank", "shuffle", "seed"})
 
 
 class DistributedSamplerCall(Rule):
@@ -53,13 +53,15 @@ class DistributedSamplerCall(Rule):
         """A call of torch's DistributedSampler, unless the file switches the Trainer's own off."""
         if not isinstance(node, ast.Call) or here.in_strategy:
             return
-        if here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp"}:
+        if here.file.keywords_used & {"use_distributed_sampler", "replace_sampler_ddp", "batch_sampler"}:
             return
         name = here.resolve(node.func) or ""
         if not name.startswith("torch.utils.data.") or not name.endswith(".DistributedSampler"):
             return
-        if _is_for_another_loader(node, here):
+        if not {keyword.arg for keyword in node.keywords} <= OWN_ARGUMENTS:
             return
+        if here.conditional(node) or not _is_for_a_loader(node, here):
+            return  # who asks whether there are several processes may have a loop by hand beside the Trainer
         if not _is_given_away(node, here) and not any(_is_another(call, here) for call in _calls(here)):
             yield self.found(node, here)
 
@@ -72,18 +74,25 @@ def _is_given_away(node: ast.Call, here: Place) -> bool:
     return False
 
 
-def _is_for_another_loader(node: ast.Call, here: Place) -> bool:
-    """Whether it goes to a loader from outside of torch, which the Trainer gives no sampler: `wds.WebLoader(sampler=...)`."""
+def _is_for_a_loader(node: ast.Call, here: Place) -> bool:
+    """Whether it is seen to go to torch's DataLoader. Other loaders, as `wds.WebLoader(sampler=...)`, get none from the Trainer."""
+    names = _names_of(node, here)
+    for call in ast.walk(here.method or here.file.tree):
+        if not isinstance(call, ast.Call):
+            continue
+        sampler = next((k.value for k in call.keywords if k.arg == "sampler"), None)
+        given = sampler is not None and (ast.unparse(sampler) in names or node in ast.walk(sampler))
+        if given and (here.resolve(call.func) or "").rpartition(".")[2] == "DataLoader":
+            return True
+    return False
+
+
+def _names_of(node: ast.Call, here: Place) -> set[str]:
+    """What the sampler is assigned to, also as one side of a condition."""
     parent = here.file.parents.get(node)
-    names = {ast.unparse(t) for t in parent.targets} if isinstance(parent, ast.Assign) else set()
-    loaders = [
-        here.resolve(call.func)
-        for call in ast.walk(here.method or here.file.tree)
-        if isinstance(call, ast.Call)
-        for keyword in call.keywords
-        if keyword.arg == "sampler" and (keyword.value is node or ast.unparse(keyword.value) in names)
-    ]
-    return bool(loaders) and all(name is not None and name.split(".")[0] in OTHER_LOADERS for name in loaders)
+    while isinstance(parent, ast.IfExp):
+        parent = here.file.parents.get(parent)
+    return {ast.unparse(target) for target in parent.targets} if isinstance(parent, ast.Assign) else set()
 
 
 def _calls(here: Place) -> Iterable[ast.Call]:

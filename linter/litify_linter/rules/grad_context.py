@@ -85,7 +85,7 @@ class GradContext(Rule):
 
     def check(self, node: ast.AST, here: Place) -> Iterable[Finding]:
         """A call that turns gradients off: as a context, as a decorator of the hook, or by itself."""
-        if not isinstance(node, ast.Call) or here.hook in here.file.attributes_read or here.callable_by_hand:
+        if not isinstance(node, ast.Call) or here.hook in here.file.attributes_read or _is_for_users(here):
             return
         name = here.resolve(node.func)
         if name not in CONTEXTS:
@@ -99,13 +99,22 @@ class GradContext(Rule):
             yield self.found(node, here, _without(node, here), call=here.text(node), hook=here.hook)
 
 
+def _is_for_users(here: Place) -> bool:
+    """Whether others than the Trainer may call the hook: a predict_step that users call, or one that a base calls."""
+    return here.callable_by_hand or (
+        here.hook == "predict_step" and here.lightning is not None and here.lightning.has_unseen_base
+    )
+
+
 def _turned_on(here: Place) -> bool:
-    """Whether the hook turns gradients on as well: then one of the two restores what the other changed."""
-    for node in ast.walk(here.method) if here.method is not None else ():
+    """Whether the class turns gradients on as well: then one of the two restores what the other changed."""
+    for node in ast.walk(here.lightning.node) if here.lightning is not None else ():
         match node:
             case ast.Call(func=function, args=[ast.Constant(value=True)]):
                 if here.resolve(function) == "torch.set_grad_enabled":
                     return True
+            case ast.Call(func=ast.Attribute(attr="enable_grad") | ast.Name(id="enable_grad")):
+                return True
     return False
 
 

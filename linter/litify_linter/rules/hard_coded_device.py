@@ -72,6 +72,8 @@ class HardCodedDevice(Rule):
             if _moves_in_callback(node, here):
                 yield self.found(node, here, text=".cuda()", instead=".to(pl_module.device)")
             return
+        if here.conditional(node) and not _runs_in_training(here):
+            return  # a script asks for the hardware by hand, before there is a device
         name = here.resolve(node.func) or ""
         if name.startswith("torch.cuda.") and name.endswith("Tensor"):
             yield self.found(node, here, text=f"{name}()", instead="device=self.device")
@@ -85,6 +87,13 @@ class HardCodedDevice(Rule):
                     follows = follows and not here.is_static
                     edits = replacement(value, here, f"{here.self_name}.device") if follows else None
                     yield self.found(node, here, edits, text=f'device="{text}"', instead="device=self.device")
+
+
+def _runs_in_training(here: Place) -> bool:
+    """Whether the Trainer comes to the method, as a hook or through one."""
+    if here.module is None or here.hook is None:
+        return True
+    return here.hook in HOOKS | {"__init__", "forward"} or here.hook in here.module.reached_from
 
 
 def _moves_in_callback(call: ast.Call, here: Place) -> bool:

@@ -76,14 +76,28 @@ class HostSync(Rule):
         logged = _is_logged(node, here)
         if not logged and not here.automatic:
             return
-        if (
-            _on_host(target, here)
-            or _is_needed(node, here)
-            or here.guarded(node, {"batch_idx", "global_step", "step", "log_every_n_steps"})
-        ):
+        if _on_host(target, here) or _is_needed(node, here) or _is_seldom(node, here):
             return
         edits = without_call(node, here) if call == ".item()" and logged else None
         yield self.found(node, here, edits, call=call)
+
+
+def _is_seldom(node: ast.AST, here: Place) -> bool:
+    """Whether the step does not come to it in each batch: under a condition, or in a method that it calls under one."""
+    if here.conditional(node):
+        return True
+    step = here.module.methods.get("training_step") if here.module is not None else None
+    if step is None or here.method is step:
+        return False
+    calls = [
+        place.conditional(call)
+        for call, place in here.file.in_hooks.get(ast.Call, ())
+        if place.method is step
+        and isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr == here.hook
+    ]
+    return bool(calls) and all(calls)
 
 
 def _is_logged(node: ast.expr, here: Place) -> bool:
@@ -123,6 +137,8 @@ def _is_needed(node: ast.expr, here: Place, depth: int = 3) -> bool:
             return True
         case ast.Return():  # of a method that the step calls: who knows what for
             return here.hook != "training_step"
+        case ast.Assign(targets=[ast.Attribute()]) if here.lightning and here.lightning.has_unseen_base:
+            return True  # a setting or a size, for whoever reads it there
         case ast.Assign(targets=[(ast.Name() | ast.Attribute()) as target]) if depth > 0:
             return _is_read(target, here, depth)
         case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)) if depth > 0:

@@ -63,8 +63,8 @@ class IgnoredResult(Rule):
 
 
 def _is_wrapped(module: LightningClass) -> bool:
-    """Whether the class puts another function in the place of its training_step, which may read the result."""
-    return any(name == "training_step" for name, _ in module.assigned)
+    """Whether something may read the result: a base in another file, or what the class puts in place of its step."""
+    return module.has_unseen_base or any(name == "training_step" for name, _ in module.assigned)
 
 
 def _results(value: ast.expr | None, here: Place) -> list[ast.expr]:

@@ -15,8 +15,8 @@ class PrintCall(Rule):
     Why: It prints once per process and tears the progress bar apart. Numbers belong in `self.log`, where they reach the
     progress bar, the logger and the callbacks; text that is meant for the terminal in `self.print`, which prints once.
 
-    Ignore when: Every process shall print, as when hunting a bug of one rank. Prints to a file (`file=`) and prints
-    guarded by the rank are never reported.
+    Ignore when: Every process shall print, as when hunting a bug of one rank. Prints to a file (`file=`), and prints under a
+    condition (the rank, a count, a value that is not finite, an error), are never reported.
     """
 
     code, name = "LIT601", "print-call"
@@ -73,8 +73,8 @@ def _by_module(call: ast.Call, here: Place) -> Edits | None:
 
 
 def _seldom(node: ast.AST, here: Place) -> bool:
-    """In one process only, every n-th batch only, or before an error is raised: someone wants to look."""
-    return here.on_one_rank(node) or here.guarded(node, set()) or _before_raise(node, here)
+    """In one process only, under a condition, or before an error is raised: someone wants to look."""
+    return here.on_one_rank(node) or here.conditional(node) or _before_raise(node, here)
 
 
 def _before_raise(node: ast.AST, here: Place) -> bool:

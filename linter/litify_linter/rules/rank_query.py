@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from litify_linter.edits import replacement
 from litify_linter.reading.file import Place
+from litify_linter.reading.imports import dotted
 from litify_linter.reading.lightning import CALLBACK, HOOKS, MODULE
 from litify_linter.rule import Example, Finding, Rule
 
@@ -21,6 +22,7 @@ VARIABLES = {
     "GROUP_RANK": "node_rank",
     "WORLD_SIZE": "world_size",
 }
+_TOGETHER = re.compile(r"(?:^|_)(?:ddp|dist(?:ributed)?|gather|reduce|broadcast|sync)(?:_|$)", re.IGNORECASE)
 _SEVERAL = re.compile(r"ddp|dist|multi|num_devices|num_nodes|num_gpus|world_size", re.IGNORECASE)
 
 
@@ -93,7 +95,7 @@ class RankQuery(Rule):
         ]
         if any((here.resolve(n) or "").startswith("torch.distributed.") for n in functions):
             return
-        if _is_expected(node, here):
+        if _is_expected(node, here) or _is_for_several(here):
             return
         of_module = here.lightning.kind == MODULE and not here.is_static
         instead = (
@@ -102,6 +104,18 @@ class RankQuery(Rule):
         attached = of_module and here.hook in HOOKS - {"configure_model"}
         edits = replacement(node, here, instead) if attached else None
         yield self.found(node, here, edits, call=f"{name}()", instead=instead)
+
+
+def _is_for_several(here: Place) -> bool:
+    """Whether the method is there for several processes: it, or something it calls, is named for that."""
+    calls = (
+        [n.func for n in ast.walk(here.method) if isinstance(n, ast.Call)] if here.method is not None else []
+    )
+    names = {dotted(function) or "" for function in calls} - {
+        f"{here.self_name}.all_gather"
+    }  # works in one process
+    words = [here.hook or "", *(name.rpartition(".")[2] for name in names)]
+    return any(_TOGETHER.search(word) for word in words)
 
 
 def _of_launcher(node: ast.Subscript, here: Place) -> str | None:
@@ -122,6 +136,9 @@ def _is_expected(node: ast.AST, here: Place) -> bool:
     while parent is not None and parent is not here.method:
         match parent:
             case ast.If(test=test, body=body) if child in body:
+                if any(_SEVERAL.search(name) for name in _names(test)):
+                    return True
+            case ast.IfExp(test=test) if child is not test:
                 if any(_SEVERAL.search(name) for name in _names(test)):
                     return True
             case ast.Try(body=body, handlers=handlers) if child in body:

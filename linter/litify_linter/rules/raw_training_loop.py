@@ -19,8 +19,11 @@ class RawTrainingLoop(Rule):
     `litify convert` turns the script into a LightningModule, a LightningDataModule and a Trainer call, and
     `litify verify` shows that it still takes the same optimizer steps.
 
-    Ignore when: The loop is the subject of the script, as in a tutorial. Never reported are loops in tests and benchmarks
-    (`tests/x.py`, `test_x.py`, `bench_x.py`), over an input instead of weights, and in methods that take no batches.
+    Ignore when: The loop is the subject of the script, as in a tutorial. Reported are loops over data or epochs in functions that
+    are named for training or that the script runs, and loops over batches in classes that make their own model. Never
+    reported are tests, benchmarks and measurements (`tests/x.py`, `test_x.py`, `bench_x.py`, `def warmup()`), optimizers of inputs
+    instead of weights, fits inside another algorithm, agents that act between the steps, classes whose base stands in another
+    file or that are given their model, and loops of libraries that drive them.
     """
 
     code, name = "LIT901", "raw-training-loop"

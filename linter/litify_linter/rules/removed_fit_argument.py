@@ -55,7 +55,7 @@ class RemovedFitArgument(Rule):
             case _:
                 return
         values = [target, *(values_of(target.id, here) if isinstance(target, ast.Name) else [])]
-        if not any(_is_trainer(value, here) for value in values):
+        if here.file.is_for_a_version(node) or not any(_is_trainer(value, here) for value in values):
             return
         for keyword in node.keywords:
             if keyword.arg in RENAMED[method]:

@@ -88,7 +88,9 @@ class RemovedHook(Rule):
         for name, method in cls.methods.items():
             of_callback = name in CALLBACK_ONLY or name in OF_BOTH
             applies = of_callback if cls.kind == CALLBACK else name not in CALLBACK_ONLY
-            if applies and name in REMOVED and not _called(cls.node, name):
+            if not applies or here.file.is_for_a_version(method):
+                continue
+            if name in REMOVED and not _called(cls.node, name):
                 yield self.found(method, here, hook=name, successor=REMOVED[name])
 
 

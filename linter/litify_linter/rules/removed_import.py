@@ -114,11 +114,16 @@ class RemovedImport(Rule):
             removed = next(
                 (known for known in REMOVED if below == known or below.startswith(known + ".")), None
             )
-            if removed is not None and not _tried(node, here):
+            if removed is not None and not _is_optional(node, here):
                 yield self.found(
                     node, here, thing=name.removesuffix(below) + removed, advice=REMOVED[removed]
                 )
                 return
+
+
+def _is_optional(node: ast.AST, here: Place) -> bool:
+    """Whether the code goes on without it, or asks for the version first."""
+    return _tried(node, here) or (isinstance(node, ast.stmt | ast.expr) and here.file.is_for_a_version(node))
 
 
 def _imported(node: ast.AST) -> list[str]:

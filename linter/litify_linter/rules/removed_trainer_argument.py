@@ -126,7 +126,7 @@ class RemovedTrainerArgument(Rule):
         if not isinstance(node, ast.Call):
             return
         package = here.file.names.is_from(node.func, frozenset({"Trainer"}))
-        if package in {"lightning", "pytorch_lightning"}:
+        if package in {"lightning", "pytorch_lightning"} and not here.file.is_for_a_version(node):
             for keyword in node.keywords:
                 if keyword.arg in REMOVED:
                     successor = _successor(keyword.arg, keyword.value)

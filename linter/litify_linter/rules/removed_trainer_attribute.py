@@ -112,8 +112,12 @@ class RemovedTrainerAttribute(Rule):
             or not isinstance(node.ctx, ast.Load)
         ):
             return
-        if _package(node.value, here) in {"lightning", "pytorch_lightning"} and not _tested(node, here):
+        if _package(node.value, here) in {"lightning", "pytorch_lightning"} and not _is_asked_for(node, here):
             yield self.found(node, here, attribute=node.attr, advice=REMOVED[node.attr])
+
+
+def _is_asked_for(node: ast.Attribute, here: Place) -> bool:
+    return _tested(node, here) or here.file.is_for_a_version(node)
 
 
 def _package(holder: ast.expr, here: Place) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from litify_linter.edits import Edits, after
 from litify_linter.reading.file import Place
+from litify_linter.reading.imports import dotted
 from litify_linter.reading.lightning import MODULE, LightningClass, package_of
 from litify_linter.reading.scopes import Function, parameters
 from litify_linter.rule import Example, Finding, Rule
@@ -110,7 +111,7 @@ class UnsavedHyperparameters(Rule):
         constructor = cls.methods.get("__init__") if cls is not None and cls.kind == MODULE else None
         if cls is None or constructor is None or not _is_known(cls, here) or _by_command_line(here):
             return
-        if not _is_trained(cls):
+        if not _is_trained(cls) or any(_is_abstract(method) for method in cls.methods.values()):
             return  # no checkpoint is made of it: a base for others, which save what they are given
         if any(_saves(part) for ancestor in cls.lineage for part in ast.walk(ancestor)):
             return
@@ -137,6 +138,14 @@ def _is_trained(cls: LightningClass) -> bool:
         and optimizers is not None
         and len(optimizers.args.args) - len(optimizers.args.defaults) <= 1
     )
+
+
+def _is_abstract(method: Function) -> bool:
+    """Whether a subclass has to define the method: it is marked so, or raises."""
+    if any((dotted(d) or "").endswith("abstractmethod") for d in method.decorator_list):
+        return True
+    last = method.body[-1]
+    return isinstance(last, ast.Raise) and last.exc is not None and "NotImplemented" in ast.unparse(last.exc)
 
 
 def _by_command_line(here: Place) -> bool:
