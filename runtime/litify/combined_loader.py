@@ -35,6 +35,7 @@ class CombinedLoader(Iterable[Item]):
         self.mode = mode
         self._flat = leaves(iterables)
         self.limits: list[float] | None = None
+        self._iterated = False
 
     @property
     def flattened(self) -> list[Any]:
@@ -65,21 +66,30 @@ class CombinedLoader(Iterable[Item]):
         return None if total == math.inf else int(total)
 
     def __len__(self) -> int:
+        """Batches of one pass. Lightning's is known once iteration has begun, and a script should run under both.
+
+        Raises:
+            RuntimeError: `iter` was not called yet.
+            NotImplementedError: a loader that decides has no length.
+        """
+        if not self._iterated:
+            raise RuntimeError("len(CombinedLoader) is known from its first iteration on; call iter() first.")
         count = self.count()
         if count is None:
             raise NotImplementedError("A loader has no length, so neither has their combination.")
         return count
 
     def __iter__(self) -> Iterator[Item]:
-        if self.mode == "sequential":
-            return self._one_after_another()
+        self._iterated = True
         # Made now, not at the first `next`: each draws from the random state, and the order of draws is part of a result.
+        if self.mode == "sequential":
+            return self._one_after_another([iter(loader) for loader in self._flat[:1]])
         return self._together([iter(loader) for loader in self._flat])
 
-    def _one_after_another(self) -> Iterator[Item]:
+    def _one_after_another(self, first: list[Iterator[Any]]) -> Iterator[Item]:
         for loader_idx, (loader, length) in enumerate(zip(self._flat, self._lengths(), strict=True)):
             if length:
-                for batch_idx, batch in enumerate(loader):
+                for batch_idx, batch in enumerate(loader if loader_idx else first[0]):
                     yield batch, batch_idx, loader_idx
                     if batch_idx + 1 >= length:
                         break

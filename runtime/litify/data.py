@@ -68,13 +68,22 @@ class Loaders:
         """Where the loaders stand that know it themselves, such as a StatefulDataLoader of torchdata."""
         return [loader.state_dict() for loader in self.flat if _is_stateful(loader)]
 
-    def load_states(self, states: list[Any]) -> bool:
-        """Let each loader go on from its state. False, and nothing is done, where there is not one for each."""
-        if not states or len(states) != len(self.flat) or not all(map(_is_stateful, self.flat)):
+    def load_states(self, states: list[Any], within_epoch: bool) -> bool:
+        """Let loaders that keep their place go on from it.
+
+        Args:
+            within_epoch: batches of the others would be passed over, and theirs with them: then it is all loaders or none.
+
+        Returns:
+            Whether all loaders stand where they stood.
+        """
+        stateful = [loader for loader in self.flat if _is_stateful(loader)]
+        whole = len(stateful) == len(self.flat)
+        if not states or len(states) != len(stateful) or (within_epoch and not whole):
             return False
-        for loader, state in zip(self.flat, states, strict=True):
+        for loader, state in zip(stateful, states, strict=True):
             loader.load_state_dict(state)
-        return True
+        return whole
 
     def release(self) -> None:
         """Let the worker processes end that persistent workers keep between epochs."""

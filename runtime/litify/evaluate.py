@@ -19,6 +19,7 @@ from litify.data import Loaders, OnDemand
 from litify.hooks import run
 from litify.job import EvalJob
 from litify.metrics import Metrics
+from litify.rank_zero import warn
 
 Batch = tuple[Any, int, int | None]
 
@@ -53,6 +54,7 @@ def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
     """One pass of predict_step. Returns, per loader, the list of predictions; empty lists when they are not kept."""
     context = without_gradients(job, inference_mode)
     predictions: list[list[Any]] = []
+    empty = False
     if job.limit == 0:
         return []
     with context:
@@ -66,8 +68,13 @@ def predict(job: EvalJob, keep: bool, inference_mode: bool) -> list[Any]:
             batches = iterate(job, job.load(), job.load().limits)
         for batch, batch_idx, loader_idx in batches:
             output = eval_batch(job, batch, batch_idx, loader_idx)
+            empty = empty or output is None
             if keep:
                 predictions[loader_idx or 0].append(output)
+        if empty:
+            warn(
+                f"{type(job.module).__name__}.predict_step returned None for some batches; return its predictions, unless that is meant."
+            )
         job.hooks.call("on_predict_epoch_end")
         job.hooks.call("on_predict_end")
         leave_eval(job, modes)
@@ -150,7 +157,6 @@ def run_batches(job: EvalJob, batches: Iterator[Batch]) -> list[Metrics]:
             results.end_batches()
             logged.append(keep(job))
         previous = loader_idx
-        job.state.val_batch_idx = batch_idx
         eval_batch(job, batch, batch_idx, loader_idx)
         results.hook = None
         if results.logs_steps:
@@ -167,6 +173,7 @@ def run_batches(job: EvalJob, batches: Iterator[Batch]) -> list[Metrics]:
 def eval_batch(job: EvalJob, batch: Any, batch_idx: int, loader_idx: int | None) -> Any:
     """A batch from its first hook to its last. Returns what the step returned."""
     results = job.results
+    job.state.val_batch_idx = batch_idx
     if job.transfer.steps:
         batch = job.transfer(batch, loader_idx or 0)
     where = (batch_idx,) if loader_idx is None else (batch_idx, loader_idx)

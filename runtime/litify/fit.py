@@ -209,7 +209,7 @@ def start_epoch(job: FitJob, state: State) -> int:
 def resume_epoch(job: FitJob, state: State) -> int:
     """Go on in the middle of an epoch: its batches in the same order, those done already passed over. Returns the next index."""
     restore_rng(job, "epoch_rng")
-    done = 0 if job.restore_loaders() else state.batch
+    done = 0 if job.restore_loaders(within_epoch=True) else state.batch
     job.iterate()
     assert job.loaders is not None
     for _ in range(done):

@@ -214,6 +214,7 @@ class FitJob:
         )
         self.loaders: data.Loaders | None = None
         self.loaded_in_epoch = -math.inf
+        self.resumed_epoch = -1  # the epoch in whose middle training goes on
         self.iterator: Any = None
         self.epoch_rng: dict[str, Any] = {}
         self.resume: dict[str, Any] | None = (
@@ -337,11 +338,11 @@ class FitJob:
             return
         self.loaded_in_epoch = self.state.epoch
         self.loaders = load(trainer, self.module, "train", trainer.limit_train_batches)
+        trainer.num_training_batches = self.loaders.num_batches
         if self.loaders.combined is not None and self.loaders.combined.mode == "sequential":
             raise ValueError(
                 'CombinedLoader(mode="sequential") is for evaluation; training takes "min_size", "max_size" or "max_size_cycle".'
             )
-        trainer.num_training_batches = self.loaders.num_batches
         if any(data.length_of(loader) == math.inf for loader in self.loaders.flat):
             self.blocks_sync = None  # any batch may turn out to be the last of its window, and of the epoch
         if (
@@ -361,11 +362,11 @@ class FitJob:
         if self.loaders.num_batches and self.resume is None:
             self.iterate()
 
-    def restore_loaders(self) -> bool:
+    def restore_loaders(self, within_epoch: bool = False) -> bool:
         """Let loaders that keep their place go on from it. Whether all do, so that no batch has to be passed over."""
         assert self.loaders is not None
         states, self.loader_states = self.loader_states, []
-        return self.loaders.load_states(states)
+        return self.loaders.load_states(states, within_epoch)
 
     def iterate(self) -> None:
         """A new iterator over the batches of an epoch; the random state before it is kept for checkpoints."""

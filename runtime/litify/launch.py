@@ -153,7 +153,7 @@ def ensure_launched(processes: int, num_nodes: int = 1) -> None:
     if getattr(main, "__file__", None) is None or hasattr(sys, "ps1"):
         raise RuntimeError(
             f"{processes} processes need a script that can be started again; from a notebook or a prompt "
-            "train on one device, or save the code as a file and use `litify run FILE`"
+            "use Trainer(strategy='ddp_notebook'), or save the code as a file and use `litify run FILE`"
         )
     raise WorkersDone(launch(processes, Cluster.from_environment(num_nodes).with_slurm()))
 

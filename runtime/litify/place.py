@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from multiprocessing import get_all_start_methods
 from typing import Any
 
@@ -38,6 +39,10 @@ def choose(given: dict[str, Any]) -> Strategy:
         strategy.checkpoint_io = plugins["checkpoint_io"]
     if "environment" in plugins:
         strategy._environment = plugins["environment"]  # type: ignore[attr-defined]
+    if len(devices) * num_nodes > 1 and not getattr(
+        plugins.get("environment"), "creates_processes_externally", False
+    ):
+        _check_session(strategy)
     found = plugins.get("precision")
     if found is not None and given["precision"] is not None:
         raise MisconfigurationException(
@@ -79,6 +84,24 @@ def _check_fit(strategy: Strategy, accelerator: Accelerator) -> None:
     if strategy.start_method not in ("popen", *get_all_start_methods()):
         raise MisconfigurationException(
             f"Processes cannot be made by {strategy.start_method} on this system: pass strategy='ddp', in a script."
+        )
+
+
+def _is_session() -> bool:
+    """A notebook or a prompt: there is no script that could be started again for each device."""
+    return hasattr(sys, "ps1") and started() is None
+
+
+def _check_session(strategy: Strategy) -> None:
+    """Refuse in a notebook what needs a script.
+
+    Raises:
+        MisconfigurationException: the strategy starts processes otherwise than by fork.
+    """
+    if _is_session() and strategy.name in ("ddp", "fsdp") and strategy.start_method != "fork":
+        raise MisconfigurationException(
+            f"Trainer(strategy={strategy.name!r}) starts processes from a script, and this is a notebook or a prompt: pass "
+            "strategy='ddp_notebook' and use no GPU before fit, or save the code as a file and use `litify run FILE`."
         )
 
 
@@ -135,4 +158,6 @@ def _name(asked: Any, accelerator: Accelerator, devices: int, num_nodes: int) ->
         return str(asked).lower()
     if accelerator.device_type == "xla":
         return "xla"
-    return "ddp" if devices * num_nodes > 1 else "single_device"
+    if devices * num_nodes == 1:
+        return "single_device"
+    return "ddp_notebook" if _is_session() and "fork" in get_all_start_methods() else "ddp"

@@ -209,6 +209,8 @@ def _fit(trainer: Trainer, module: LightningModule, hooks: HookTable, kept: dict
     if kept is not None:
         job.resume = checkpoint.restore_training(trainer, job, kept)
         job.without_metrics = not job.resume and trainer.state.phase is not Phase.BETWEEN
+        if trainer.state.phase not in (Phase.BETWEEN, Phase.EPOCH_END):
+            job.resumed_epoch = trainer.state.epoch
     resting = sum(not child.training for child in module.modules())
     if resting:
         warn(

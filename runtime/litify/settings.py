@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from litify.errors import MisconfigurationException
+from litify.rank_zero import say
 
 LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches")
 
@@ -47,6 +48,23 @@ def limit(value: float | None, argument: str) -> int | float:
     raise MisconfigurationException(
         f"Trainer({argument}={value!r}): pass a number of batches (int, 0 or more) or a fraction (0.0 to 1.0)."
     )
+
+
+# What 1 (int) and 1.0 (float) mean, which are easily mistaken for one another.
+ONES = {
+    "val_check_interval": ("validates after each batch", "validates after each epoch"),
+    **dict.fromkeys(
+        [*(f"limit_{kind}_batches" for kind in ("train", "val", "test", "predict")), "overfit_batches"],
+        ("takes 1 batch", "takes all batches"),
+    ),
+}
+
+
+def tell_ones(given: dict[str, Any]) -> None:
+    """Say of each argument given as 1 or 1.0 which it is."""
+    for name, (whole, share) in ONES.items():
+        if given[name] == 1 and not isinstance(given[name], bool):
+            say(f"litify: Trainer({name}={given[name]}) {whole if isinstance(given[name], int) else share}")
 
 
 def batch_limits(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from litify.callbacks.base import Callback
+from litify.loops import FitLoop
 from litify.metrics import Metrics, Results, scalars, tensors
 from litify.state import RunningStage, State, TrainerStatus
 
@@ -256,6 +257,11 @@ class Status:
         self.job.results.hook = outer
 
     @property
+    def fit_loop(self) -> FitLoop:
+        """What Lightning's training loop tells."""
+        return FitLoop(self)  # type: ignore[arg-type]
+
+    @property
     def train_dataloader(self) -> Any:
         """What training iterates: the loader(s) given, samplers in place."""
         return _given(self.job.loaders) if self.job is not None else None
@@ -374,6 +380,13 @@ class Status:
             step = max(0, self.state.batches_stepped - behind)
         for logger in self.loggers:
             logger.log_metrics(metrics=row, step=step)
+
+    @property
+    def logs_now(self) -> bool:
+        """Whether loggers get a row of this step or, outside of training, of this batch of the pass."""
+        done = self.state.batches_stepped if self.training else self.state.val_batch_idx
+        every = self.log_every_n_steps
+        return bool(every) and ((done + 1) % every == 0 or self.should_stop)
 
     def forget_metrics(self) -> None:
         self._callback_metrics, self._logged_metrics, self._bar_metrics = {}, {}, {}

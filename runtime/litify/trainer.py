@@ -49,7 +49,8 @@ class Trainer(Attached):
         check_val_every_n_epoch: validate every so many epochs; None counts val_check_interval over epochs.
         num_sanity_val_steps: validation batches before training; -1 is all.
         log_every_n_steps: optimizer steps between two rows for the loggers.
-        enable_checkpointing, enable_progress_bar, enable_model_summary: whether the default callback, bar and start block are used.
+        enable_checkpointing, enable_progress_bar: whether the default callback and bar are used.
+        enable_model_summary: None says in a few lines what is trained, True adds a table of the layers, False says nothing.
         accumulate_grad_batches: batches per optimizer step.
         gradient_clip_val, gradient_clip_algorithm: clip by total "norm" (default) or each "value".
         deterministic: True, False or "warn", for torch.use_deterministic_algorithms.
@@ -149,6 +150,7 @@ class Trainer(Attached):
             setattr(self, name, value)
         self.overfit_batches = settings.limit(given["overfit_batches"], "overfit_batches")
         self._configure_validation(interval)
+        settings.tell_ones(given)
         self.log_every_n_steps = 50 if given["log_every_n_steps"] is None else given["log_every_n_steps"]
         self.num_sanity_val_steps = _sanity_steps(given["num_sanity_val_steps"], fast)
         self.enable_model_summary = given["enable_model_summary"] is not False

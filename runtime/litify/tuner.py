@@ -50,7 +50,8 @@ class Tuner:
             What was found, with `suggestion()` and `plot()`; None under fast_dev_run.
 
         Raises:
-            MisconfigurationException: another method than "fit", several optimizers, or data for another method.
+            MisconfigurationException: another method than "fit", several optimizers, data for another method, or a strategy that
+                makes processes from this one.
             ValueError: the Trainer has a LearningRateFinder already.
         """
         if method != "fit":
@@ -89,7 +90,10 @@ class Tuner:
         """
         self._check(BatchSizeFinder, method, train_dataloaders, val_dataloaders, dataloaders)
         if self._trainer.world_size > 1:
-            raise ValueError("scale_batch_size runs in one process; make the Trainer with devices=1.")
+            raise ValueError(
+                f"scale_batch_size runs in one process, not in {self._trainer.world_size}; search with devices=1, then train with the "
+                "size found."
+            )
         finder = BatchSizeFinder(mode, steps_per_trial, init_val, max_trials, batch_arg_name, margin, max_val)
         self._run(finder, method, model, *self._sources(method, train_dataloaders, val_dataloaders, dataloaders), datamodule)  # fmt: skip
         return finder.optimal_batch_size
@@ -116,6 +120,11 @@ class Tuner:
 
     def _run(self, finder: Any, method: str, model: LightningModule, *sources: Any) -> None:
         trainer = self._trainer
+        if trainer.world_size > 1 and trainer.strategy.start_method != "popen":
+            raise MisconfigurationException(
+                f"What the Tuner finds stays in the processes that {trainer.strategy.start_method} makes: search with devices=1 or "
+                f"strategy='ddp', or pass {type(finder).__name__}() as a callback."
+            )
         finder._early_exit = True
         trainer.callbacks = [finder, *trainer.callbacks]
         *loaders, datamodule = sources

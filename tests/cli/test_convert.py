@@ -246,3 +246,12 @@ def test_a_folder_with_a_broken_file_fails(folder: Path) -> None:
     (folder / "broken.py").write_text("import torch\nfor (\n")
     done = litify("convert", ".", "--check", cwd=folder)
     assert done.returncode == 1 and "LC001:2" in done.stdout and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_written_into_and_not_replaced(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    reader = subprocess.Popen(["cat", "pipe"], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert litify("convert", "train.py", "-o", "pipe", cwd=folder).returncode == 0
+    assert "LightningModule" in reader.communicate(timeout=30)[0]
+    assert (folder / "pipe").is_fifo()

@@ -142,8 +142,25 @@ def test_several_training_loaders_come_together() -> None:
 )
 def test_combined_loader_modes(mode: str, expected: list[Any]) -> None:
     combined = CombinedLoader([range(3), range(2)], mode)
+    with pytest.raises(RuntimeError, match=r"call iter\(\) first"):
+        len(combined)
     assert [batch for batch, _, _ in combined] == expected
     assert len(combined) == len(expected)
+
+
+@pytest.mark.parametrize(("mode", "begun"), [("sequential", [0]), ("max_size", [0, 1])])
+def test_combined_loaders_begin_when_iter_is_called(mode: str, begun: list[int]) -> None:
+    class Loader:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __iter__(self) -> Any:
+            found.append(self.number)
+            return iter([self.number])
+
+    found: list[int] = []
+    iter(CombinedLoader([Loader(0), Loader(1)], mode))
+    assert found == begun
 
 
 def test_model_that_builds_layers_in_setup() -> None:

@@ -131,6 +131,19 @@ def test_a_loader_with_a_state_goes_on_from_it(tmp_path: Path) -> None:
     assert (first.seen, second.seen) == ([1, 2, 3], [4, 5])
 
 
+def test_a_new_epoch_goes_on_with_the_loaders_that_have_a_state(tmp_path: Path) -> None:
+    class Both(Noting):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            self.seen.append(batch[0][0][0, 0].item())
+            return loss_of(self.net, batch[0])
+
+    trainer, first, second = quiet(tmp_path, max_steps=2), Both(), Both()
+    trainer.fit(first, [Counting(), loader(8, 2)])
+    trainer.save_checkpoint(tmp_path / "kept.ckpt")
+    quiet(tmp_path, max_steps=4).fit(second, [Counting(), loader(8, 2)], ckpt_path=tmp_path / "kept.ckpt")
+    assert (first.seen, second.seen) == ([1, 2], [3, 4])
+
+
 def test_without_states_for_all_loaders_batches_are_passed_over(tmp_path: Path) -> None:
     class Both(Noting):
         def training_step(self, batch: Any, batch_idx: int) -> Any:

@@ -206,6 +206,44 @@ def test_throughput_is_logged(tmp_path: Path) -> None:
     )
 
 
+def test_throughput_counts_on_over_several_passes(tmp_path: Path) -> None:
+    class Predicting(Validated):
+        def predict_step(self, batch: Any) -> Any:
+            return self.net(batch[0])
+
+    monitor = ThroughputMonitor(lambda batch: len(batch[0]), window_size=2)
+    trainer = quiet(tmp_path, callbacks=[monitor], logger=CSVLogger(tmp_path), log_every_n_steps=3)
+    module = Predicting()
+    for _ in range(2):
+        trainer.validate(module, loader(28), verbose=False)
+        trainer.predict(module, loader(28))
+    for stage in ("validate", "predict"):
+        batches = [row[f"{stage}/batches"] for row in rows(tmp_path)]
+        assert [int(number) for number in batches if number] == [3, 6, 7 + 3, 7 + 6]
+
+
+def test_throughput_of_validation_within_fit(tmp_path: Path) -> None:
+    monitor = ThroughputMonitor(lambda batch: len(batch[0]), window_size=2)
+    trainer = quiet(tmp_path, callbacks=[monitor], logger=CSVLogger(tmp_path), log_every_n_steps=4)
+    trainer.fit(Validated(), loader(), loader(36))
+    found = [(row["step"], row["validate/batches"]) for row in rows(tmp_path) if row.get("validate/batches")]
+    assert found == [("4", "4"), ("8", "8"), ("13", "4"), ("17", "8")]
+
+
+def test_throughput_is_that_of_whole_windows_of_accumulation(tmp_path: Path) -> None:
+    monitor = ThroughputMonitor(lambda batch: len(batch[0]))
+    trainer = quiet(
+        tmp_path,
+        callbacks=[monitor],
+        logger=CSVLogger(tmp_path),
+        log_every_n_steps=1,
+        max_epochs=1,
+        accumulate_grad_batches=4,
+    )
+    trainer.fit(Classifier(), loader())
+    assert [row["train/batches"] for row in rows(tmp_path) if row.get("train/batches")] == ["4", "8", "10"]
+
+
 def test_rates_are_those_of_the_window() -> None:
     throughput = Throughput(available_flops=50, world_size=2, window_size=3, separator="|")
     assert throughput.compute() == {}

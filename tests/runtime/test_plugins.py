@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -294,6 +296,21 @@ def test_what_spawned_processes_did_comes_back(tmp_path: Path, strategy: str) ->
 
 
 @pytest.mark.slow
+def test_a_notebook_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    trainer, module = quiet(devices=2), Classifier()
+    before = copy.deepcopy(module)
+    trainer.fit(module, loader(16))
+    assert trainer.global_step == 4 and trainer.strategy.start_method == "fork"
+    assert not torch.equal(module.net[0].weight, before.net[0].weight)
+    for strategy in ("ddp", "fsdp", "ddp_spawn"):
+        with pytest.raises(
+            MisconfigurationException, match="this is a notebook or a prompt: pass strategy='ddp_notebook'"
+        ):
+            quiet(devices=2, strategy=strategy)
+    assert quiet(strategy="fsdp").world_size == 1
+
+
 def test_predictions_of_forked_processes_are_not_returned_in_part() -> None:
     class Predicting(Classifier):
         def predict_step(self, batch: Any, batch_idx: int) -> Tensor:

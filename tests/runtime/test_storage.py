@@ -61,11 +61,10 @@ def test_training_goes_on_from_a_checkpoint_at_a_url() -> None:
     assert first.checkpoint_callback.last_model_path == f"{URL}/last.ckpt"
     assert len(storage.names(URL)) == 2  # the best and the last: others were deleted
     again = Validated()
-    quiet(max_epochs=3, enable_checkpointing=True, callbacks=[checkpoints()]).fit(
-        again, loader(shuffle=True), loader(8), ckpt_path="last"
-    )
+    second = quiet(max_epochs=3, enable_checkpointing=True, callbacks=[checkpoints()])
+    second.fit(again, loader(shuffle=True), loader(8), ckpt_path="last")
     assert_same_weights(whole, again)
-    best = Validated.load_from_checkpoint(first.checkpoint_callback.best_model_path)
+    best = Validated.load_from_checkpoint(second.checkpoint_callback.best_model_path)
     assert isinstance(best, Validated)
 
 

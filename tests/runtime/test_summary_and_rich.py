@@ -48,6 +48,18 @@ def test_the_table_knows_shapes_parameters_and_flops() -> None:
     assert not any(layer._forward_hooks for layer in module.modules())
 
 
+def test_lazy_layers_are_told_where_all_parameters_are_counted(recwarn: pytest.WarningsRecorder) -> None:
+    class Lazy(LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.LazyLinear(3)
+
+    table = Table(Lazy())
+    assert table.trainable_parameters == 0 and not recwarn.list
+    with pytest.warns(UserWarning, match="Lazy layers have no parameters"):
+        assert table.total_parameters == 0
+
+
 @pytest.mark.parametrize(("depth", "names"), [(0, 0), (1, 3), (2, 5), (-1, 5)])
 def test_the_table_goes_as_deep_as_asked(depth: int, names: int) -> None:
     assert len(Table(Shapes(), depth).layer_names) == names
@@ -109,6 +121,12 @@ def test_a_rich_bar_brings_a_rich_summary(tmp_path: Path) -> None:
     assert Trainer(**options, callbacks=own).callbacks == own
     without = Trainer(**options, callbacks=RichProgressBar(), enable_model_summary=False)
     assert len(without.callbacks) == 1
+
+
+def test_who_asks_for_a_summary_gets_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not any(isinstance(callback, ModelSummary) for callback in Trainer(logger=False).callbacks)
+    quiet(tmp_path, enable_model_summary=True, max_epochs=1).fit(Classifier(), loader())
+    assert "Total params" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("leave", [False, True])

@@ -39,6 +39,30 @@ def test_few_batches_and_a_long_logging_interval_are_said(tmp_path: Path) -> Non
         quiet(logger=CSVLogger(tmp_path)).fit(Classifier(), loader(8))
 
 
+def test_what_one_means_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet()
+    assert not capsys.readouterr().err
+    quiet(val_check_interval=1, limit_train_batches=1)
+    assert capsys.readouterr().err.splitlines() == [
+        "litify: Trainer(val_check_interval=1) validates after each batch",
+        "litify: Trainer(limit_train_batches=1) takes 1 batch",
+    ]
+    quiet(val_check_interval=1.0, overfit_batches=1.0)
+    assert capsys.readouterr().err.splitlines() == [
+        "litify: Trainer(val_check_interval=1.0) validates after each epoch",
+        "litify: Trainer(overfit_batches=1.0) takes all batches",
+    ]
+
+
+def test_batches_without_a_prediction_are_said() -> None:
+    class Module(Classifier):
+        def predict_step(self, batch: Any, batch_idx: int) -> Any:
+            return None if batch_idx else self.net(batch[0])
+
+    with pytest.warns(UserWarning, match="Module.predict_step returned None for some batches"):
+        assert quiet().predict(Module(), loader(8))[1] is None
+
+
 def test_modules_in_eval_mode_are_said_and_stay_so() -> None:
     module = Classifier()
     module.net.eval()

@@ -1,9 +1,11 @@
-"""MLflow against a folder, Weights & Biases offline. Skipped where the packages are missing."""
+"""MLflow against a folder, Weights & Biases and Comet offline. Skipped where the packages are missing."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.runtime.models import Validated, loader, quiet
 from litify import Callback, MisconfigurationException
 from litify.callbacks import ModelCheckpoint
 from litify.errors import MissingExtra
-from litify.loggers import MLFlowLogger, WandbLogger
+from litify.loggers import CometLogger, MLFlowLogger, WandbLogger
 
 needs_mlflow = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed"
@@ -22,11 +24,21 @@ needs_mlflow = pytest.mark.skipif(
 needs_wandb = pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="wandb is not installed")
 
 
-@pytest.mark.parametrize(("kind", "package"), [(MLFlowLogger, "mlflow"), (WandbLogger, "wandb")])
-def test_a_missing_package_names_its_extra(kind: Any, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+needs_comet = pytest.mark.skipif(
+    importlib.util.find_spec("comet_ml") is None, reason="comet_ml is not installed"
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [(MLFlowLogger, "mlflow", "mlflow"), (WandbLogger, "wandb", "wandb"), (CometLogger, "comet_ml", "comet")],
+)
+def test_a_missing_package_names_its_extra(
+    kind: Any, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, package, None)
     monkeypatch.setitem(__import__("sys").modules, f"{package}.tracking", None)
-    with pytest.raises(MissingExtra, match=rf"litify\[{package}\]"):
+    with pytest.raises(MissingExtra, match=rf"litify\[{extra}\]"):
         kind()
 
 
@@ -132,3 +144,27 @@ def test_wandb_refuses_what_makes_no_sense() -> None:
         logger.log_image("k", torch.zeros(1))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must have 1 items"):
         logger.log_image("k", [torch.zeros(1)], caption=["a", "b"])
+
+
+@needs_comet
+def test_comet_keeps_metrics_parameters_and_layers_offline(tmp_path: Path) -> None:
+    logger = CometLogger(online=False, offline_directory=str(tmp_path), project="digits", prefix="p")
+    assert logger.version is None
+    quiet(logger=logger, max_epochs=1).fit(Validated(lr=0.25), loader(), loader())
+    assert logger.name == "digits" and logger.save_dir == str(tmp_path) and logger.version
+    assert pickle.loads(pickle.dumps(logger)).version == logger.version
+    logger.experiment.end()
+    with zipfile.ZipFile(next(tmp_path.glob("*.zip"))) as archive:
+        told = archive.read("messages.json").decode()
+    assert '"metricName":"p_val_loss"' in told and '"step":9' in told and '"epoch":0' in told
+    assert '"paramName":"lr","paramValue":0.25' in told and "Linear(in_features=8" in told
+
+
+@needs_comet
+def test_old_arguments_of_comet_are_taken(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="project_name=...\\) is called project= now"):
+        logger = CometLogger(project_name="digits", online=False)
+    assert logger.name == "digits"
+    with pytest.warns(DeprecationWarning, match="is called offline_directory= now"):
+        logger = CometLogger(save_dir=str(tmp_path), online=False)
+    assert logger.save_dir == str(tmp_path)

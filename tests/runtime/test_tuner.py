@@ -252,6 +252,16 @@ def test_each_size_that_is_tried_is_said(tmp_path: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_a_size_that_takes_all_samples_is_the_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Tuner(quiet(tmp_path)).scale_batch_size(Sized(), init_val=200) == 200
+    assert capsys.readouterr().err.splitlines() == [
+        "litify: batch_size 200 takes all 200 samples at once",
+        "litify: batch_size 200",
+    ]
+
+
 def test_scale_batch_size_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     trainer = quiet(tmp_path)
     with pytest.raises(MisconfigurationException, match="cannot change loaders that were passed in"):

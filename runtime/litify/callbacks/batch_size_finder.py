@@ -75,9 +75,16 @@ class BatchSizeFinder(Callback):
         self._early_exit = False  # the Tuner wants the search alone
         self.optimal_batch_size: int | None = init_val
 
+    @staticmethod
+    def check_place(world_size: int) -> None:
+        """Refuse several processes: memory ends in one of them, and the others would wait for its gradients."""
+        if world_size > 1:
+            raise MisconfigurationException(
+                f"The batch size finder runs in one process, not in {world_size}; search with devices=1, then train with the size found."
+            )
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str = "") -> None:
-        if trainer.world_size > 1:
-            raise MisconfigurationException("The batch size finder runs in one process; pass devices=1.")
+        self.check_place(trainer.world_size)
         if trainer.sources:
             raise MisconfigurationException(
                 "The batch size finder cannot change loaders that were passed in; make them in the module or a data module."
@@ -156,6 +163,8 @@ class BatchSizeFinder(Callback):
                 trials += self._mode == "power"
             else:
                 low, trials = size, trials + 1
+                if size >= samples:
+                    say(f"litify: {self._name} {size} takes all {samples} samples at once")
                 if size >= min(samples, self._max_val):
                     break
             latest = f"{self._name} {size} " + ("fits" if samples is not None else "needs too much memory")

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from litify.callbacks.base import Callback
+from litify.callbacks.batch_size_finder import BatchSizeFinder
 from litify.callbacks.checkpoint import Checkpoint
 from litify.callbacks.epoch_lines import EpochLines
 from litify.callbacks.model_checkpoint import ModelCheckpoint
@@ -36,6 +37,9 @@ def complete(trainer: Any, given: dict[str, Any], fast: int) -> list[Callback]:
     _summary(given, callbacks)
     _checkpoint(given, callbacks, fast)
     _unique(callbacks)
+    for callback in callbacks:
+        if isinstance(callback, BatchSizeFinder):
+            callback.check_place(trainer.world_size)  # now, before any process starts
     return sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
 
 
@@ -60,15 +64,15 @@ def _progress(given: dict[str, Any], callbacks: list[Callback]) -> None:
 
 
 def _summary(given: dict[str, Any], callbacks: list[Callback]) -> None:
-    """A progress bar of rich brings a summary of rich. There is no other by default: fit says in one block what matters."""
-    rich = any(getattr(callback, "with_rich", False) for callback in callbacks)
-    if not rich or given["enable_model_summary"] is False:
+    """The table of layers for who asks for it, drawn by rich beside a bar of rich. By default fit says in one block what matters."""
+    asked, rich = given["enable_model_summary"], any(getattr(bar, "with_rich", False) for bar in callbacks)
+    if asked is False or not (asked or rich):
         return
     from litify.callbacks.model_summary import ModelSummary
     from litify.callbacks.rich_model_summary import RichModelSummary
 
     if not any(isinstance(callback, ModelSummary) for callback in callbacks):
-        callbacks.append(RichModelSummary())
+        callbacks.append(RichModelSummary() if rich else ModelSummary())
 
 
 def _checkpoint(given: dict[str, Any], callbacks: list[Callback], fast: int) -> None:

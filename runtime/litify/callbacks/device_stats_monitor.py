@@ -51,9 +51,7 @@ class DeviceStatsMonitor(Callback):
         return stats
 
     def _log(self, trainer: Trainer, hook: str) -> None:
-        every = trainer.log_every_n_steps
-        due = every and (trainer.state.batches_stepped + 1) % every == 0
-        if not due and not trainer.should_stop and not trainer.fast_dev_run:
+        if not trainer.logs_now:
             return
         stats = self._stats(trainer)
         if self._filter_keys is not None:

@@ -120,7 +120,8 @@ class _Sweep(Callback):
         if not outputs:  # training_step skipped the batch
             self.losses.append(math.nan)
             return
-        self.average = BETA * self.average + (1 - BETA) * outputs["loss"].item()
+        loss = trainer.strategy.reduce(outputs["loss"].detach().clone())  # that of the global batch
+        self.average = BETA * self.average + (1 - BETA) * loss.item()
         smooth = self.average / (1 - BETA ** (len(self.rates) + 1))
         self.losses.append(smooth)
         diverged = self.threshold is not None and len(self.rates) > 1 and smooth > self.threshold * self.best

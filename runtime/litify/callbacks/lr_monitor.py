@@ -102,8 +102,7 @@ class LearningRateMonitor(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        every = trainer.log_every_n_steps
-        if every and (trainer.state.batches_stepped + 1) % every == 0 and self.logging_interval != "epoch":
+        if trainer.logs_now and self.logging_interval != "epoch":
             self._log(trainer, "step")
 
     def _follow_new_groups(self, trainer: Trainer) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from litify.callbacks.base import Callback
+from litify.due import steps_after
 from litify.rank_zero import warn
 from litify.state import RunningStage
 from litify.utilities.throughput import Throughput, compute_dtype, get_available_flops
@@ -63,7 +64,9 @@ class ThroughputMonitor(Callback):
         stages = [RunningStage.TRAINING, RunningStage.VALIDATING] if stage == "fit" else [trainer.state.stage]
         for name in map(str, stages):
             found = Throughput(self.available_flops, trainer.world_size, **self.kwargs)
-            self._throughputs.setdefault(name, _Meter(found))
+            self._throughputs.setdefault(name, _Meter(found)).throughput = (
+                found  # each pass has its own clock
+            )
 
     def _start(self, trainer: Trainer) -> None:
         if not trainer.sanity_checking and trainer.is_global_zero:
@@ -93,8 +96,10 @@ class ThroughputMonitor(Callback):
         meter.throughput.update(
             time=elapsed, batches=meter.batches, samples=meter.samples, lengths=lengths, flops=flops
         )
-        every = trainer.log_every_n_steps
-        if every and (trainer.state.batches_stepped + 1) % every == 0:
+        # A training step may take several batches: its rate is known after the last of them.
+        job, state = trainer.job, trainer.state
+        stepped = not trainer.training or job is None or steps_after(job, state, state.batch_idx)
+        if trainer.logs_now and stepped:
             found = meter.throughput.compute()
             row = {f"{stage}{meter.throughput.separator}{name}": value for name, value in found.items()}
             trainer.send_metrics(row, step=None if trainer.training else meter.total)

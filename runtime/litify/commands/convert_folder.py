@@ -27,18 +27,25 @@ class Outcome:
     output: str | None = None
     optimization: str | None = None
     line: int | None = None
+    cell: int | None = None  # of a notebook; `line` counts from its first one then
     code: str | None = None
     message: str = ""
     effort: str = "none"
 
 
 def convert_folder(
-    folder: Path, target: str, style: str, report: str, write: Callable[[Path, Conversion], Path | None]
+    folder: Path,
+    target: str,
+    style: str,
+    report: str,
+    in_place: bool,
+    write: Callable[[Path, Conversion], Path | None],
 ) -> int:
     """Convert what trains below a folder, print the table; files that don't train are passed over.
 
     Args:
         report: "text", "json" or "sarif".
+        in_place: notebooks become notebooks, rather than scripts.
         write: stores a result and returns its path; None where nothing is to be written.
 
     Returns:
@@ -47,16 +54,16 @@ def convert_folder(
     files = list(_scripts(folder))
     outcomes = []
     for file in _with_progress(files):
-        outcome = _convert(file, target, style, write)
+        outcome = _convert(file, target, style, in_place, write)
         if outcome is not None:
             outcomes.append(outcome)
     if report == "json":
         click.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
     elif report == "sarif":
-        from litify_converter.report import as_sarif
+        from litify_converter.report import Point, as_sarif
 
         refused = [o for o in outcomes if o.status != "converted"]
-        click.echo(as_sarif([(o.file, o.line, o.code or "LC001", o.message) for o in refused]))
+        click.echo(as_sarif([Point(o.file, o.line, o.code or "LC001", o.message, o.cell) for o in refused]))
     else:
         _print_table(outcomes, len(files))
     return int(any(o.status != "converted" for o in outcomes))
@@ -72,12 +79,12 @@ def _with_progress(files: list[Path]) -> Iterator[Path]:
 
 
 def _scripts(folder: Path) -> Iterator[Path]:
-    """Python files that may train, those that .gitignore names left out."""
+    """Python files and notebooks that may train, those that .gitignore names left out."""
     from litify_linter.config import Overrides, settings_lookup
     from litify_linter.files import Target, discover
 
     for found in discover([str(folder)], settings_lookup(Overrides())):
-        if isinstance(found, Target) and found.path.endswith(".py"):
+        if isinstance(found, Target) and found.path.endswith((".py", ".ipynb")):
             path = Path(found.path)
             try:
                 wanted = b"torch" in path.read_bytes()
@@ -88,29 +95,33 @@ def _scripts(folder: Path) -> Iterator[Path]:
 
 
 def _convert(
-    file: Path, target: str, style: str, write: Callable[[Path, Conversion], Path | None]
+    file: Path, target: str, style: str, in_place: bool, write: Callable[[Path, Conversion], Path | None]
 ) -> Outcome | None:
     from litify_converter.convert import convert
-    from litify_converter.refusals import AlreadyConverted, NothingToConvert, Refusal, UnreadableScript
+    from litify_converter.refusals import (
+        AlreadyConverted,
+        ConversionError,
+        NothingToConvert,
+        UnreadableScript,
+    )
     from litify_converter.report import effort, optimization
 
     try:
-        conversion = convert(file, target=target, style=style)
+        to_notebook = in_place and file.suffix == ".ipynb"
+        conversion = convert(file, target, style, to_notebook)
         out = write(file, conversion)
     except (NothingToConvert, AlreadyConverted):
         return None
-    except UnreadableScript as error:
-        return Outcome(
-            str(file), "unreadable", line=error.line, code=error.code, message=str(error), effort="hours"
-        )
-    except Refusal as refusal:
+    except ConversionError as error:
+        unreadable = isinstance(error, UnreadableScript)
         return Outcome(
             str(file),
-            "refused",
-            line=refusal.line,
-            code=refusal.code,
-            message=str(refusal),
-            effort=refusal.effort,
+            "unreadable" if unreadable else "refused",
+            line=error.line,
+            cell=error.cell,
+            code=error.code,
+            message=str(error),
+            effort=error.effort,
         )
     except click.UsageError as error:  # the output exists and is somebody's own
         return Outcome(str(file), "refused", code="LC002", message=error.message, effort="minutes")
@@ -125,6 +136,8 @@ def _convert(
 
 
 def _print_table(outcomes: list[Outcome], seen: int) -> None:
+    from litify_converter.report import place
+
     width = max((len(o.file) for o in outcomes), default=0)
     for one in outcomes:
         status = (
@@ -132,8 +145,8 @@ def _print_table(outcomes: list[Outcome], seen: int) -> None:
             if sys.stdout.isatty()
             else f"{one.status:<10}"
         )
-        line = f":{one.line}" if one.line else ""
-        what = f"{one.optimization} optimization" if one.code is None else f"{one.code}{line} {one.message}"
+        code = place(one.code or "", one.cell, one.line)
+        what = f"{one.optimization} optimization" if one.code is None else f"{code} {one.message}"
         click.echo(f"{one.file:<{width}}  {status}  {one.effort:<7}  {what}")
     count = Counter(o.status for o in outcomes)
     parts = [f"{count[status]} {status}" for status in SHOWN if count[status]]

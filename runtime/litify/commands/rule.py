@@ -31,10 +31,8 @@ def rule(rule: str | None, every: bool, output_format: str) -> int:
     return 0
 
 
-class Unusable(click.ClickException):
-    """Wrong use or unreadable input: one line on standard error."""
-
-    exit_code = 2
+class Unusable(click.UsageError):
+    """Wrong use or unreadable input: one line on standard error, exit code 2."""
 
 
 def explained(word: str) -> str:

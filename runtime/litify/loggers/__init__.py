@@ -15,12 +15,15 @@ from litify.loggers.dummy import DummyLogger
 from litify.loggers.tensorboard import TensorBoardLogger
 
 if TYPE_CHECKING:
+    from litify.loggers.comet import CometLogger as CometLogger
     from litify.loggers.mlflow import MLFlowLogger as MLFlowLogger
     from litify.loggers.wandb import WandbLogger as WandbLogger
 
-_NAMES = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}  # those behind extras, loaded on first use
+# Those behind extras, loaded on first use.
+_NAMES = {"CometLogger": "comet", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 __all__ = [
     "CSVLogger",
+    "CometLogger",
     "DummyLogger",
     "Logger",
     "MLFlowLogger",

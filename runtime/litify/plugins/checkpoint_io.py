@@ -99,6 +99,9 @@ def save(checkpoint: Mapping[str, Any], path: str | Path) -> None:
             remote.write(whole.getbuffer())
         return
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():  # /dev/null, a pipe: never renamed over
+        torch.save(dict(checkpoint), path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = beside(path)
     try:

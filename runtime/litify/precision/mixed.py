@@ -76,6 +76,11 @@ class HalfMixedPrecision(MixedPrecision):
             self.scaler.unscale_(optimizer)
             self._unscaled.add(id(optimizer))
 
+    def clip_gradients(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+        """As the base class; under manual optimization this comes before the step, and gradients still have their scale."""
+        self.unscale(optimizer)
+        super().clip_gradients(optimizer, *args, **kwargs)
+
     def optimizer_step(self, optimizer: Optimizer, closure: Closure, before_step: Closure | None) -> Any:
         """As the base class, but the closure runs first: the scaler must see the gradients before the step.
 

@@ -278,9 +278,10 @@ def summarize(lightning_module: LightningModule, max_depth: int = 1) -> ModelSum
 
 
 def _sizes(module: nn.Module, trained: bool = False) -> Iterator[int]:
-    """Elements of each parameter; those of lazy layers, not known yet, are left out with a warning."""
+    """Elements of each parameter; those of lazy layers, not known yet, are left out, with a warning where all are asked for."""
     for parameter in module.parameters():
         if isinstance(parameter, nn.UninitializedParameter):
-            warn("Lazy layers have no parameters before their first input: counts are too low.")
+            if not trained:
+                warn("Lazy layers have no parameters before their first input: counts are too low.")
         elif parameter.requires_grad or not trained:
             yield parameter.numel()
