@@ -20,4 +20,4 @@ docs:  # pages that are generated from the code
 	$(PYTHON) -m litify_linter.document docs/rules
 
 golden:  # rewrite the expected conversions; read the diff
-	$(PYTHON) -m pytest tests/converter/test_golden.py --rewrite-golden
+	$(PYTHON) -m pytest tests/converter/test_golden.py tests/converter/test_notebooks.py --rewrite-golden

@@ -81,3 +81,30 @@ def around_loop(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
         if holds and isinstance(statement, ast.If | ast.With | ast.Try):
             found += around_loop(statement.body, outer)
     return found
+
+
+def beside_loop(body: list[ast.stmt], outer: ast.stmt) -> list[ast.stmt]:
+    """Statements that run whenever the loop does, and only then: of its own block, and of those that it only opens."""
+    for statement in body:
+        if statement is outer:
+            return list(body)
+        if not any(n is outer for n in ast.walk(statement)):
+            continue
+        for block in inner_blocks(statement):
+            if found := beside_loop(block, outer):
+                opened = isinstance(statement, ast.With | ast.Try) or is_guard(statement)
+                return (
+                    [*body, *found] if opened and block is not getattr(statement, "orelse", None) else found
+                )
+    return []
+
+
+def is_guard(statement: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`"""
+    match statement:
+        case ast.If(
+            test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")]),
+            orelse=[],
+        ):
+            return True
+    return False

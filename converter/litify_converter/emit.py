@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import ast
-from functools import cached_property
 
 import libcst as cst
 
-from litify_converter.blocks import after_loop, around_loop
-from litify_converter.idioms.setup import is_guard
+from litify_converter.batch_argument import name_batch
+from litify_converter.blocks import after_loop, is_guard
+from litify_converter.epochs import epoch_after
 from litify_converter.ir import TRAINER, Bind, Hook, Item, Moved, New, Plan, Scope
-from litify_converter.lifetimes import Home, Homes, find_homes
+from litify_converter.lifetimes import DEFINING, Home, Homes, find_homes
 from litify_converter.lightning import import_lines
+from litify_converter.moves import moved_by_hand, runs
+from litify_converter.notebook import is_command_line
 from litify_converter.options import options, signature
 from litify_converter.pieces import (
     Statements,
+    as_method,
     class_statement,
+    comments_above,
     comments_of,
     footer_comments,
     header_comments,
+    interrupt_handlers,
     is_docstring,
     is_import,
-    loop_comments,
     main_function,
     opened_guard,
     rewritten,
@@ -31,12 +35,12 @@ from litify_converter.pieces import (
     without_trainer,
 )
 from litify_converter.read import CstStatement, Script
-from litify_converter.refusals import Distributed
 from litify_converter.rewrite import Rewriter
 from litify_converter.spelling import Spelling
-from litify_converter.variables import is_redundant, usage
+from litify_converter.trainer_use import early_use
+from litify_converter.variables import hook_usage, is_redundant
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, bound, exposed, read
+from litify_linter.reading.scopes import Function, bound, exposed
 
 
 class Emitter:
@@ -75,9 +79,16 @@ class Emitter:
         edits: dict[int, Statements] = {id(self.script.cst_of[s]): [] for s in self.plan.moved_setup}
         edits |= {id(self.script.cst_of[f]): [] for f in self.plan.absorbed}
         edits |= self.inner_edits
-        self.early = self._early_use_of_trainer()
+        self.early = early_use(self.plan)
+        if self.plan.chosen is not None:
+            self.early, device = self.plan.chosen
+            asked = device.replace(TRAINER, self.spelling.trainer)
+            node = self.script.cst_of[self.early]
+            made = statements(f"{self._trainer_text()}\n{asked}")
+            edits[id(node)] = with_comments(made, node.leading_lines)
         loop = self.script.cst_of[self.plan.nest.outer]
-        edits[id(loop)] = with_comments(self._entry_statements(), loop_comments(loop))
+        above = comments_above([self.script.cst_of[s] for s in self.plan.starts], loop)
+        edits[id(loop)] = with_comments(self._entry_statements(), above)
         edits |= self._instance_edits()
         first = self._first_use()
         body: Statements = []
@@ -97,10 +108,8 @@ class Emitter:
     def _first_use(self) -> ast.stmt:
         """The first top-level statement that uses the classes: they come before it."""
         init = self.plan.hooks.get("__init__")
-        users = [
-            self.plan.nest.outer,
-            *(i.statement for i in (init.items if init else []) if isinstance(i, Moved)),
-        ]
+        made = [i.statement for i in (init.items if init else []) if isinstance(i, Moved)]
+        users = [self.plan.nest.outer, *([] if self.plan.instance_last else made[:1])]
         return min((self._top_level_of(s) for s in users), key=lambda s: s.lineno)
 
     # -- the entry: what stays where it was ------------------------------------------------------------------------
@@ -115,7 +124,11 @@ class Emitter:
             return [node]
         scope: Scope = self.script.tree
         if isinstance(statement, Function):
-            if statement is not entry and statement not in self.plan.absorbed and not self._holds(statement):
+            if (
+                statement is not entry
+                and statement not in self.plan.absorbed
+                and entry not in ast.walk(statement)
+            ):
                 return [node]
             scope = entry
         rewriter = Rewriter(
@@ -125,59 +138,16 @@ class Emitter:
             lambda name, field: None,
             edits,
             in_hook=False,
-            interrupted=self._interrupt_handlers,
+            interrupted=interrupt_handlers(self.script, entry, self.plan.nest.outer),
             own=self.script.cst_of[entry] if isinstance(entry, Function) else None,
             insertions=self._insertions(),
         )
         return rewritten(node, rewriter)
 
     def _insertions(self) -> dict[int, Statements]:
-        if self.early is None:
+        if self.early is None or self.plan.chosen is not None:
             return {}
         return {id(self.script.cst_of[self.early]): statements(self._trainer_text())}
-
-    def _early_use_of_trainer(self) -> ast.stmt | None:
-        """The first statement of the set-up that asks the Trainer something, so that it is made before.
-
-        Raises:
-            Distributed: the Trainer's arguments are not known by then.
-        """
-        plan, entry = self.plan, self.plan.nest.entry
-        outer = plan.nest.outer
-        top = [s for s in around_loop(entry.body, outer) if s.lineno < outer.lineno]
-        stays = [
-            s
-            for s in top
-            if s not in plan.moved_setup and s not in plan.dropped and not isinstance(s, Function)
-        ]
-        holding = [s for s in stays if any(n is outer for n in ast.walk(s))]
-        first = next((s for s in stays if s not in holding and TRAINER in read(s)), None)
-        if first is None:
-            return None
-        late = {n for s in stays[stays.index(first) :] if s not in holding for n in bound([s])}
-        wanted = {n for _, value in plan.trainer.values() for n in read(value)} & late
-        if wanted:
-            raise Distributed(
-                f"the Trainer is asked for its rank before `{min(wanted)}`, which it needs, is known", first
-            )
-        return first
-
-    @cached_property
-    def _interrupt_handlers(self) -> frozenset[int]:
-        """The `except KeyboardInterrupt` handlers around the loop."""
-        outer = self.plan.nest.outer
-        found = set()
-        for node in ast.walk(self.plan.nest.entry):
-            if isinstance(node, ast.Try) and any(n is outer for s in node.body for n in ast.walk(s)):
-                theirs = cst.ensure_type(self.script.cst_of[node], cst.Try).handlers
-                for ours, handler in zip(node.handlers, theirs, strict=True):
-                    if isinstance(ours.type, ast.Name) and ours.type.id == "KeyboardInterrupt":
-                        found.add(id(handler))
-        return frozenset(found)
-
-    def _holds(self, function: Function) -> bool:
-        """Whether the entry is a function defined inside this one."""
-        return any(inner is self.plan.nest.entry for inner in ast.walk(function))
 
     def _instance_edits(self) -> dict[int, Statements]:
         """Where `__init__` builds modules, the instance is made in the place of the first of them."""
@@ -217,7 +187,7 @@ class Emitter:
             f"{self.spelling.entry_text(plan.nest.entry, ast.parse(text, mode='eval').body)}.eval()"
             for text in sorted(plan.left_in_eval)
         ]
-        lines += self._epoch_after()
+        lines += epoch_after(plan, self.homes, self.spelling.trainer)
         for variable, attribute in self.homes.read_back.items():
             if not self.spelling.is_inside(variable):
                 lines.append(f"{variable.name} = {self.spelling.instance}.{attribute}")
@@ -228,32 +198,31 @@ class Emitter:
         arguments += [f"{k}={v}" for k, v in self.plan.trainer_text.items()]
         return f"{self.spelling.trainer} = {self.spelling.runtime_name('Trainer')}({', '.join(arguments)})"
 
-    def _epoch_after(self) -> list[str]:
-        """Code after training that reads the number of the last epoch."""
-        epochs, entry = self.plan.nest.epochs, self.plan.nest.entry
-        if epochs.target is None or epochs.target not in exposed(
-            after_loop(entry.body, self.plan.nest.outer)
-        ):
-            return []
-        variable = self.variables.of(epochs.target, epochs.scope)
-        if variable is None or self.homes.home.get(variable) is Home.GLOBAL:
-            return []
-        first = ast.unparse(epochs.first) if epochs.first is not None else "0"
-        count = f"{self.spelling.trainer}.current_epoch"
-        number = {"0": f"{count} - 1", "1": count}.get(first, f"{first} + {count} - 1")
-        return [f"{epochs.target} = {number}"]
-
     def _back_to_device(self) -> list[str]:
-        """Lightning leaves the model on the CPU; code after training that names the device wants it there."""
-        entry = self.plan.nest.entry
-        names = exposed(after_loop(entry.body, self.plan.nest.outer))
-        devices = [
-            n for n in sorted(names) if self.script.roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE
-        ]
-        roles = self.script.roles
-        models = [v for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL]
-        uses_model = any(v.name in names for v in models)
-        return [f"{self.spelling.instance}.to({devices[0]})"] if devices and uses_model else []
+        """Lightning leaves the model on the CPU; code after training that runs it has its tensors where the script put them."""
+        plan, entry, roles = self.plan, self.plan.nest.entry, self.script.roles
+        after = after_loop(entry.body, plan.nest.outer)
+        names = exposed(after)
+        models = {
+            v.name for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL
+        }
+        methods = names & set(plan.methods)
+        if not names & models and not methods:
+            return []
+        if methods:  # what the set-up put on the device is with them
+            names |= {
+                n for s in entry.body if s not in plan.moved_setup | set(plan.dropped) for n in bound(s)
+            }
+        devices = [n for n in sorted(names) if roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE]
+        if devices:
+            return [f"{self.spelling.instance}.to({devices[0]})"]
+        if not methods and not runs(after, models):
+            return []
+        test = moved_by_hand(self.script, plan)
+        if test is None:
+            return []
+        there = f"{self.spelling.instance}.cuda()"
+        return [f"if {self.spelling.entry_text(entry, test)}:\n    {there}" if test is not True else there]
 
     def _data_arguments(self) -> list[str]:
         plan = self.plan
@@ -303,7 +272,14 @@ class Emitter:
         first += self._save_hyperparameters()
         if not self.plan.automatic:
             first.append("self.automatic_optimization = False")
-        first += [f"self.{attribute} = {parameter}" for attribute, parameter in homes.attributes.items()]
+        first += [
+            (
+                f'self.register_buffer("{attribute}", {parameter}, persistent=False)'
+                if attribute in homes.buffers
+                else f"self.{attribute} = {parameter}"
+            )
+            for attribute, parameter in homes.attributes.items()
+        ]
         items = self.plan.hooks["__init__"].items if "__init__" in self.plan.hooks else []
         if len(first) == 1 and not items:
             return None  # nothing of its own
@@ -312,7 +288,8 @@ class Emitter:
 
     def _save_hyperparameters(self) -> list[str]:
         """Arguments that are plain values are saved; objects that the set-up made are not."""
-        plain = [p for p in self.homes.parameters if p in self.homes.attributes.values()]
+        objects = {*self.homes.attributes.values(), *self.homes.only_built_from}
+        plain = [p for p in self.homes.parameters if p in objects]
         if len(plain) == len(self.homes.parameters):
             return []
         return [f"self.save_hyperparameters({f'ignore={plain!r}' if plain else ''})"]
@@ -325,6 +302,10 @@ class Emitter:
 
     def _hook(self, hook: Hook) -> cst.FunctionDef | None:
         """A method of the result; None where nothing is left of it."""
+        if hook.function is not None:
+            node = self.script.cst_of[hook.function]
+            return as_method(self._moved(node, hook.function, hook, own=node), hook.name)
+        hook = name_batch(hook, self.homes)
         body: Statements = statements("\n".join(self._prologue(hook) + hook.first))
         own: Statements = []
         for item in hook.items:
@@ -371,7 +352,7 @@ class Emitter:
         """Locals that a hook takes from the Trainer before it starts: epoch, optimizers, schedulers, globals."""
         if hook.name in ("__init__", "configure_optimizers"):
             return []
-        used = usage(hook.items, self.variables, self.plan)
+        used = hook_usage(hook, self.variables, self.plan)
         home, text = self.homes.home, self.homes.text
         lines = []
         shared = sorted(text[v] for v in used.bound if home[v] is Home.GLOBAL)
@@ -421,7 +402,10 @@ class Emitter:
             case Moved(scope, statement):
                 if statement in self.plan.dropped:
                     return []
-                made = self._moved(self.script.cst_of[statement], scope, hook)
+                node = self.script.cst_of[statement]
+                if statement in self.plan.starts:
+                    node = node.with_changes(leading_lines=[])
+                made = self._moved(node, scope, hook)
                 return [*made, *self._kept_definitions(statement, scope)]
             case New(scope, text, origin):
                 made = [s for one in statements(text) for s in self._moved(one, scope, hook)]
@@ -445,7 +429,9 @@ class Emitter:
                 lines.append(f"{self.homes.text[variable]} = {name}")
         return statements("\n".join(lines))
 
-    def _moved(self, node: cst.BaseStatement, scope: Scope, hook: Hook) -> Statements:
+    def _moved(
+        self, node: cst.BaseStatement, scope: Scope, hook: Hook, own: cst.BaseStatement | None = None
+    ) -> Statements:
         name_text, field_text = self.spelling.hook_names(scope, hook)
         rewriter = Rewriter(
             scope,
@@ -454,10 +440,14 @@ class Emitter:
             field_text,
             self.inner_edits,
             in_hook=not self.plan.of_data,
-            batch_names=self.spelling.batch_names if hook.name.endswith("_step") else frozenset(),
+            batch_names=(
+                self.spelling.batch_names if hook.name.endswith("_step") and own is None else frozenset()
+            ),
+            own=own,
             of_data=self.plan.of_data and hook.name != "prepare_data",
             expressions=self.plan.expressions if hook.name.endswith("epoch_end") else None,
             guarded=frozenset(id(self.script.cst_of[s]) for s in self.plan.guarded),
+            placed=self.plan.placed and hook.name not in DEFINING,
         )
         return rewritten(node, rewriter)
 
@@ -482,7 +472,7 @@ class Emitter:
             line = [*statements("import os"), *line]
         body = list(module.body)
         at = 1 if body and is_docstring(body[0]) else 0
-        while at < len(body) and is_import(body[at]):
+        while at < len(body) and (is_import(body[at]) or is_command_line(body[at])):
             at += 1
         return without_trainer(module.with_changes(body=[*body[:at], *line, *body[at:]]))
 

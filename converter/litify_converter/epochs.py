@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 
+from litify_converter.blocks import after_loop
 from litify_converter.ir import Hook, New, Plan
+from litify_converter.lifetimes import Home, Homes
 from litify_converter.read import Script
-from litify_linter.reading.scopes import Function, free
+from litify_linter.reading.scopes import Function, exposed, free
 
 
 def share_epoch(script: Script, plan: Plan) -> None:
@@ -21,6 +23,20 @@ def share_epoch(script: Script, plan: Plan) -> None:
         hook = Hook(name, [])
         plan.hooks = {name: hook, **plan.hooks}
     hook.items.insert(0, New(epochs.scope, f"{epochs.target} = SELF__.current_epoch{first}"))
+
+
+def epoch_after(plan: Plan, homes: Homes, trainer: str) -> list[str]:
+    """Code after training that reads the number of the last epoch gets it from the Trainer."""
+    epochs, entry = plan.nest.epochs, plan.nest.entry
+    if epochs.target is None or epochs.target not in exposed(after_loop(entry.body, plan.nest.outer)):
+        return []
+    variable = homes.variables.of(epochs.target, epochs.scope)
+    if variable is None or homes.home.get(variable) is Home.GLOBAL:
+        return []
+    first = ast.unparse(epochs.first) if epochs.first is not None else "0"
+    count = f"{trainer}.current_epoch"
+    number = {"0": f"{count} - 1", "1": count}.get(first, f"{first} + {count} - 1")
+    return [f"{epochs.target} = {number}"]
 
 
 def _read_outside(script: Script, plan: Plan) -> bool:

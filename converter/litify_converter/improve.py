@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from litify_converter.idioms.after_step import AfterStep
 from litify_converter.idioms.automatic import AutomaticOptimization
-from litify_converter.idioms.base import Unproven
+from litify_converter.idioms.base import Idiom, Unproven
 from litify_converter.idioms.batch_moves import BatchMoves
 from litify_converter.idioms.build import BuildInModule
 from litify_converter.idioms.data_module import DataModule
@@ -12,6 +14,7 @@ from litify_converter.idioms.epoch_break import EpochBreak
 from litify_converter.idioms.evaluation import Evaluation
 from litify_converter.idioms.full_batch import FullBatchEvaluation
 from litify_converter.idioms.late_numbers import LateNumbers
+from litify_converter.idioms.methods import Methods
 from litify_converter.idioms.metrics import EpochMetrics
 from litify_converter.idioms.modes import NeverEvaluated
 from litify_converter.idioms.one_writer import OneWriter
@@ -19,6 +22,7 @@ from litify_converter.idioms.progress import LogLoss, ProgressPrint
 from litify_converter.idioms.scheduler import ReturnedScheduler
 from litify_converter.idioms.setup import DeadSetup, MainFunction
 from litify_converter.idioms.several_loaders import SeveralLoaders
+from litify_converter.idioms.start_values import StartValues
 from litify_converter.ir import Note, Plan
 from litify_converter.read import Script
 
@@ -38,16 +42,18 @@ IDIOMS = (
     LateNumbers(),
     LogLoss(),
     OneWriter(),
+    Methods(),
     MainFunction(),
     BuildInModule(),
+    StartValues(),
     DeadSetup(),
     DataModule(),
 )
 
 
-def improve(script: Script, plan: Plan) -> Plan:
+def improve(script: Script, plan: Plan, idioms: Sequence[Idiom] = IDIOMS) -> Plan:
     """The plan with every idiom applied whose condition holds; the report says which condition failed for the others."""
-    for idiom in IDIOMS:
+    for idiom in idioms:
         trial = plan.copy()
         try:
             if idiom.apply(script, trial):

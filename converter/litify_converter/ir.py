@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from litify_linter.reading.scopes import Function
 
@@ -86,6 +86,7 @@ class EpochLoop:
     target: str | None = None  # name of the epoch in the script
     first: ast.expr | None = None  # None: 0
     end: ast.expr | None = None  # None: one epoch
+    endless: bool = False  # `for epoch in itertools.count()`
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +99,7 @@ class BatchLoop:
     target: ast.expr | None = None
     index: str | None = None  # name of the batch index in the script
     index_start: ast.expr | None = None
+    in_epoch: bool = False  # a while loop that every epoch enters anew
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,6 +190,7 @@ class Hook:
     parameters: tuple[str, ...] = ()
     first: list[str] = field(default_factory=list)  # final text before the items
     last: list[str] = field(default_factory=list)  # final text after the items
+    function: Function | None = None  # of the script, which is a method as it stands
 
 
 @dataclass(eq=False)
@@ -209,10 +212,14 @@ class Plan:
     data_name: str = ""  # the DataModule's instance in the entry
     data_class: str = ""
     moved_setup: set[ast.stmt] = field(default_factory=set)  # set-up statements that went into a hook
+    starts: list[ast.stmt] = field(default_factory=list)  # of these, `best = 0`: the comments above them stay
     trainer: dict[str, tuple[Scope, ast.expr]] = field(default_factory=dict)  # Trainer argument -> expression
     trainer_text: dict[str, str] = field(default_factory=dict)  # Trainer argument -> final text
     val_source: tuple[Scope, ast.expr] | None = None  # the loader of validation_step
     absorbed: list[Function] = field(default_factory=list)  # functions that became hooks
+    methods: dict[str, str] = field(
+        default_factory=dict
+    )  # functions that became methods -> the method's name
     imports: set[str] = field(default_factory=lambda: {"LightningModule", "Trainer"})
     guarded: set[ast.stmt] = field(default_factory=set)  # they write files: one process runs them
     left_in_eval: set[str] = field(default_factory=set)  # models, as the entry names them, after training
@@ -225,6 +232,10 @@ class Plan:
         default_factory=dict
     )  # expression -> what stands for it, at the epoch's end
     wrapped: set[ast.stmt] = field(default_factory=set)  # top-level statements that go into main()
+    chosen: tuple[ast.stmt, str] | None = (
+        None  # `device = ...` of the set-up -> what the Trainer chose instead
+    )
+    placed: bool = False  # hooks make their tensors on the Trainer's device, see `placement`
     instance_last: bool = False  # the LightningModule is made right before training, not where the model was
     idioms: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -238,5 +249,7 @@ class Plan:
                 setattr(twin, one.name, copy.copy(value))
         for hooks in (twin.hooks, twin.data_hooks):
             for name, hook in hooks.items():
-                hooks[name] = Hook(name, list(hook.items), hook.parameters, list(hook.first), list(hook.last))
+                hooks[name] = replace(
+                    hook, items=list(hook.items), first=list(hook.first), last=list(hook.last)
+                )
         return twin

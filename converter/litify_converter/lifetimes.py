@@ -20,7 +20,7 @@ from litify_converter.loaders import trainer_texts
 from litify_converter.read import Script
 from litify_converter.refusals import SharedName
 from litify_converter.reserved import attribute_name
-from litify_converter.variables import Usage, Variables, item_statements, usage
+from litify_converter.variables import Usage, Variables, hook_usage, item_statements
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, exposed, free, parameters, read, walk
 
@@ -52,6 +52,10 @@ class Homes:
         default_factory=dict
     )  # of __init__: name -> argument in the entry
     attributes: dict[str, str] = field(default_factory=dict)  # attribute -> parameter it is set from
+    buffers: set[str] = field(
+        default_factory=set
+    )  # attributes that hold a tensor which moves with the module
+    only_built_from: set[str] = field(default_factory=set)  # parameters that nothing but __init__ reads
     given: dict[Variable, str] = field(
         default_factory=dict
     )  # optimizer made outside -> attribute that holds it
@@ -75,7 +79,12 @@ class _HomeFinder:
         every = [item for hook in plan.hooks.values() for item in hook.items]
         self.variables = Variables(script, every)
         self.homes = Homes(self.variables)
-        self.usages = {name: usage(hook.items, self.variables, plan) for name, hook in plan.hooks.items()}
+        self.usages = {name: hook_usage(hook, self.variables, plan) for name, hook in plan.hooks.items()}
+        for name, hook in plan.hooks.items():
+            if hook.function is not None:
+                own = {Variable(hook.function, n) for n in parameters(hook.function)}
+                self.usages[name].exposed -= own
+                self.usages[name].bound |= own
         self.homes.usages = self.usages
         epochs = self.nest.epochs
         epoch = self.variables.of(epochs.target, epochs.scope) if epochs.target else None
@@ -213,7 +222,7 @@ class _HomeFinder:
                         return None
                     fields += [f for f in found if f not in fields]
         epochs = self.nest.epochs
-        if epochs.first is not None:  # hooks count the epoch from it
+        if epochs.first is not None and not self.plan.of_data:  # hooks count the epoch from it
             fields += _fields([ast.Expr(epochs.first)], epochs.scope, variable, self.variables) or []
         for constant in self.variables.constant.values():
             found = _fields([ast.Expr(constant.value)], constant.value_scope, variable, self.variables)
@@ -244,6 +253,10 @@ class _HomeFinder:
                     homes.parameters[one] = value
             case Home.ATTRIBUTE if self.plan.owner is not None and variable == self.plan.owner.self_name:
                 self._settle_owner(variable)
+            case Home.ATTRIBUTE if self._is_only_built_from(variable):
+                homes.text[variable] = name
+                homes.parameters[name] = ast.Name(name, ast.Load())
+                homes.only_built_from.add(name)
             case Home.ATTRIBUTE:
                 attribute = self._free_attribute(attribute_name(name), variable)
                 homes.text[variable] = f"self.{attribute}"
@@ -257,6 +270,17 @@ class _HomeFinder:
                     homes.read_back[variable] = attribute
             case _:
                 homes.text[variable] = name
+
+    def _is_only_built_from(self, variable: Variable) -> bool:
+        """Whether `__init__` reads what the set-up made, and no other hook has to do with it."""
+        init = self.usages.get("__init__", Usage())
+        others = [u for n, u in self.usages.items() if n != "__init__"]
+        return (
+            variable in self.set_up
+            and variable in init.read
+            and variable not in init.bound
+            and not any(variable in u.read | u.bound | u.exposed for u in others)
+        )
 
     def _settle_owner(self, variable: Variable) -> None:
         """The instance whose method holds the loop: an argument, with its networks registered beside it."""
@@ -274,6 +298,7 @@ class _HomeFinder:
 
     def _free_attribute(self, attribute: str, variable: Variable) -> str:
         taken = {text for v, text in self.homes.text.items() if v != variable}
+        taken |= {f"self.{name}" for name in self.plan.methods.values()}
         while f"self.{attribute}" in taken:
             attribute += "_"
         return attribute

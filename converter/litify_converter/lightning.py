@@ -8,9 +8,11 @@ also iterates once more to see whether it can (`_check_dataloader_iterable`): so
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 
 from litify_converter.ir import Item, New, Plan
+from litify_converter.read import Script
 
 EACH_EPOCH = '''class EachEpoch:
     """Batches that are made anew in each epoch, when the first of them is asked for."""
@@ -51,7 +53,7 @@ def import_lines(names: Iterable[str], target: str) -> dict[str, list[str]]:
     return dict(sorted(lines.items()))
 
 
-def iterate_once(plan: Plan) -> None:
+def iterate_once(script: Script, plan: Plan) -> None:
     """Batches that each epoch makes anew are begun once in each epoch under Lightning too."""
     hook = plan.hooks.get("train_dataloader")
     if hook is None or "reload_dataloaders_every_n_epochs" not in plan.trainer_text:
@@ -59,12 +61,19 @@ def iterate_once(plan: Plan) -> None:
     *first, last = hook.items
     assert isinstance(last, New)
     source = last.text.removeprefix("return ")
+    if source.startswith("range("):  # it may be begun twice
+        return
     made: Item
     if first:
         made = New(last.scope, f"return BegunLate({source})")
-        plan.support.append(BEGUN_LATE)
+        support = BEGUN_LATE
     else:
         made = New(last.scope, f"return EachEpoch(lambda: {source})")
-        plan.support.append(EACH_EPOCH)
+        support = EACH_EPOCH
         del plan.trainer_text["reload_dataloaders_every_n_epochs"]
     hook.items = [*first, made]
+    there = {
+        ast.dump(s) for s in script.tree.body if isinstance(s, ast.ClassDef)
+    }  # of a loop before this one
+    if ast.dump(ast.parse(support).body[0]) not in there:
+        plan.support.append(support)

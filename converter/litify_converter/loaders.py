@@ -19,7 +19,8 @@ def trainer_texts(script: Script, plan: Plan, variables: Variables) -> dict[Vari
     found: dict[Variable, str] = {}
     if "train_dataloader" in plan.hooks and len(plan.hooks["train_dataloader"].items) > 1:
         return found  # it runs before the Trainer has any loader
-    sources = [(plan.nest.batches.scope, plan.nest.batches.source, TRAIN)]
+    anew = "train_dataloader" in plan.hooks  # it says itself which loader it gives
+    sources = [] if anew else [(plan.nest.batches.scope, plan.nest.batches.source, TRAIN)]
     if plan.val_source is not None:
         sources.append((*plan.val_source, VALIDATION))
     for scope, source, text in sources:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 
 import libcst as cst
 
-from litify_converter.ir import TRAINER
-from litify_converter.read import CstStatement
+from litify_converter.ir import TRAINER, Scope
+from litify_converter.read import CstStatement, Script
 from litify_converter.rewrite import Rewriter
 
 Statements = list[cst.BaseStatement]
@@ -45,6 +46,33 @@ def main_function(body: Statements) -> Statements:
     assert isinstance(function, cst.FunctionDef)
     body = [without_blank_lines(body[0]), *body[1:]] if body else statements("pass")
     return [function.with_changes(body=cst.IndentedBlock(body)), guard]
+
+
+def as_method(made: Statements, name: str) -> cst.FunctionDef:
+    """A function as a method of that name."""
+    function = made[0]
+    assert isinstance(function, cst.FunctionDef)
+    params, first = function.params, cst.Param(cst.Name("self"))
+    if params.posonly_params:
+        params = params.with_changes(posonly_params=[first, *params.posonly_params])
+    else:
+        params = params.with_changes(params=[first, *params.params])
+    comments = [line for line in function.leading_lines if line.comment is not None]
+    return function.with_changes(
+        name=cst.Name(name), params=params, leading_lines=[cst.EmptyLine(indent=False), *comments]
+    )
+
+
+def interrupt_handlers(script: Script, entry: Scope, outer: ast.stmt) -> frozenset[int]:
+    """The `except KeyboardInterrupt` handlers around the loop."""
+    found = set()
+    for node in ast.walk(entry):
+        if isinstance(node, ast.Try) and any(n is outer for s in node.body for n in ast.walk(s)):
+            theirs = cst.ensure_type(script.cst_of[node], cst.Try).handlers
+            for ours, handler in zip(node.handlers, theirs, strict=True):
+                if isinstance(ours.type, ast.Name) and ours.type.id == "KeyboardInterrupt":
+                    found.add(id(handler))
+    return frozenset(found)
 
 
 def opened_guard(made: Statements) -> Statements:
@@ -86,6 +114,12 @@ def loop_comments(node: CstStatement) -> list[cst.EmptyLine]:
     """The lines before a loop as they are, and the comment behind its colon as one more."""
     behind = header_comments(node)[len([li for li in node.leading_lines if li.comment is not None]) :]
     return [*node.leading_lines, *behind]
+
+
+def comments_above(starts: Sequence[CstStatement], loop: CstStatement) -> list[cst.EmptyLine]:
+    """The lines before a loop, and before them those of statements that started its values and are gone."""
+    lines = [line for start in starts for line in start.leading_lines]
+    return [*lines, *(header_comments(loop) if any(li.comment for li in lines) else loop_comments(loop))]
 
 
 def footer_comments(node: CstStatement) -> list[cst.EmptyLine]:

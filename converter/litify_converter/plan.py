@@ -25,9 +25,10 @@ from litify_converter.ir import (
 )
 from litify_converter.read import Script
 from litify_converter.refusals import ControlFlow, LoopShape, StepElsewhere
+from litify_converter.remade import refuse_remade, remakes_source
 from litify_converter.reserved import attribute_name
-from litify_converter.sources import check_source
-from litify_converter.variables import Variables, edited
+from litify_converter.sources import BATCH_START, check_source, goes_on
+from litify_converter.variables import Variables, edited, is_redundant
 from litify_converter.wrapped_optimizers import configure_wrapped, wrapped_optimizers
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, parameters, read, surely_bound, walk_scope
@@ -45,6 +46,7 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         script, nest, Role.SCHEDULER
     )
     _refuse_missing(plan.optimizers)
+    refuse_remade(script, plan)
     start, step, end = list(nest.start), receive(nest.batches) + list(nest.step), list(nest.end)
     fresh = check_source(script, nest, [*start, *step, *end], [*step, *end])
     hooks = {
@@ -52,6 +54,8 @@ def general_plan(script: Script, nest: Nest) -> Plan:
         "training_step": Hook("training_step", step, ("batch", "batch_idx")),
         "on_train_epoch_end": Hook("on_train_epoch_end", end),
     }
+    if (still := goes_on(nest.batches)) is not None:
+        hooks = {"on_train_epoch_start": hooks["on_train_epoch_start"], still.name: still, **hooks}
     plan.hooks = {n: h for n, h in hooks.items() if any(not isinstance(i, Bind) for i in h.items) or h.items}
     plan.absorbed = [call.function for call in nest.calls]
     _drop_bars(plan)
@@ -155,18 +159,32 @@ def _made_class(value: ast.expr) -> str | None:
 
 
 def _owner(script: Script, nest: Nest) -> Owner | None:
-    """The class whose method holds the loop."""
+    """The class whose method holds the loop, or a method of which the loop calls."""
     entry = nest.entry
     node = script.roles.owner.get(entry) if isinstance(entry, Function) else None
-    if node is None or not isinstance(entry, Function) or not entry.args.args:
-        return None
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
+    if node is not None and isinstance(entry, Function) and entry.args.args:
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
+        return _owner_of(script, node, attribute_name(words), Variable(entry, entry.args.args[0].arg), entry)
+    for call in nest.calls:
+        node = script.roles.owner.get(call.function)
+        receiver = call.call.func.value if isinstance(call.call.func, ast.Attribute) else None
+        if node is not None and isinstance(receiver, ast.Name):
+            variable = Variables(script, ()).raw(receiver.id, call.caller)
+            if variable is None or variable.scope not in (entry, script.tree):
+                continue
+            found = _owner_of(script, node, attribute_name(receiver.id), variable, call.function)
+            if found.optimizers:
+                return found
+    return None
+
+
+def _owner_of(script: Script, node: ast.ClassDef, name: str, self_name: Variable, method: Function) -> Owner:
     is_network = script.roles.class_role(node.name) is Role.MODEL  # its parts are registered with it
-    made = {n: script.roles.of(ast.parse(f"self.{n}", mode="eval").body, entry) for n in _attributes(node)}
+    made = {n: script.roles.of(ast.parse(f"self.{n}", mode="eval").body, method) for n in _attributes(node)}
     return Owner(
         node,
-        attribute_name(words),
-        Variable(entry, entry.args.args[0].arg),
+        name,
+        self_name,
         tuple(n for n, role in made.items() if role is Role.OPTIMIZER),
         tuple(n for n, role in made.items() if role in (Role.MODEL, Role.CRITERION) and not is_network),
     )
@@ -254,7 +272,7 @@ def _inside(node: ast.AST, outer: ast.stmt) -> bool:
 def receive(batches: BatchLoop) -> list[Item]:
     """The first lines of training_step: the batch, and its index, take the script's names."""
     items: list[Item] = []
-    if isinstance(batches.statement, ast.While):
+    if isinstance(batches.statement, ast.While) and not batches.in_epoch:
         test = batches.statement.test
         if not (isinstance(test, ast.Constant) and test.value):
             stop = f"if not ({ast.unparse(test)}):\n    SELF__.trainer.should_stop = True\n    return"
@@ -298,7 +316,8 @@ def _prepare_batches(script: Script, plan: Plan) -> None:
     """
     nest = plan.nest
     source = nest.batches.source
-    start = plan.hooks.get("on_train_epoch_start")
+    remade = remakes_source(script, nest)
+    start = plan.hooks.get("on_train_epoch_start") or (Hook("on_train_epoch_start", []) if remade else None)
     if nest.epochs.statement is None or source is None or start is None or "train_dataloader" in plan.hooks:
         return
     is_loader = script.roles.of(source, nest.batches.scope) is Role.LOADER  # it draws when it is iterated
@@ -312,11 +331,15 @@ def _prepare_batches(script: Script, plan: Plan) -> None:
             and isinstance(item, Moved)
             and draws_random(edited(item.statement, plan), script, item.scope)
         )
-        or (not isinstance(item, Bind) and variables.bound(item) & sources)
+        or (
+            not (isinstance(item, Bind) and is_redundant(item, variables)) and variables.bound(item) & sources
+        )
+        or (remade and remakes_source(script, nest, item))
     ]
-    if not needed:
+    if not needed and not remade:
         return
-    first, rest = start.items[: needed[-1] + 1], start.items[needed[-1] + 1 :]
+    cut = needed[-1] + 1 if needed else 0
+    first, rest = start.items[:cut], start.items[cut:]
     for item in first:
         if isinstance(item, Moved) and (found := jumps(item.statement)):
             raise ControlFlow(f"a `{_word(found[0])}` before the batch loop of an epoch", found[0])
@@ -324,7 +347,7 @@ def _prepare_batches(script: Script, plan: Plan) -> None:
     plan.hooks = {"train_dataloader": hook, **plan.hooks}
     start.items = rest
     if not rest:
-        del plan.hooks["on_train_epoch_start"]
+        plan.hooks.pop("on_train_epoch_start", None)
     plan.trainer_text["reload_dataloaders_every_n_epochs"] = "1"
 
 
@@ -366,11 +389,7 @@ def leave_loops(plan: Plan) -> None:
 
 def _end_training_early(plan: Plan, jump: ast.Break | ast.Continue, scope: Scope) -> None:
     """A `break` before the batch loop: the epoch that has begun ends without a batch and without what follows them."""
-    if (
-        isinstance(jump, ast.Continue)
-        or plan.nest.batches.statement is None
-        or "on_train_batch_start" in plan.hooks
-    ):
+    if isinstance(jump, ast.Continue) or plan.nest.batches.statement is None or BATCH_START in plan.hooks:
         raise ControlFlow(f"a `{_word(jump)}` before the batch loop of an epoch", jump)
     if scope is not plan.nest.epochs.scope:
         raise ControlFlow(f"a `{_word(jump)}` out of a function that is written out", jump)
@@ -380,7 +399,7 @@ def _end_training_early(plan: Plan, jump: ast.Break | ast.Continue, scope: Scope
     if f"{flag} = False" in start.first:
         return
     start.first.append(f"{flag} = False")
-    skip = Hook("on_train_batch_start", [], ("batch", "batch_idx"), [f"return -1 if {flag} else None"])
+    skip = Hook(BATCH_START, [], ("batch", "batch_idx"), [f"return -1 if {flag} else None"])
     rest = {n: h for n, h in plan.hooks.items() if h is not start}
     plan.hooks = {start.name: start, skip.name: skip, **rest}
     if "on_train_epoch_end" in plan.hooks:
@@ -398,15 +417,18 @@ def _word(jump: ast.stmt) -> str:
 
 def _end_epoch_early(plan: Plan) -> None:
     """The batch loop is left by a flag that the next on_train_batch_start reads."""
-    if "on_train_batch_start" in plan.hooks:
-        return
+    flag = "self.epoch_is_over"
     start = plan.hooks.setdefault("on_train_epoch_start", Hook("on_train_epoch_start", []))
-    start.first.append("self.epoch_is_over = False")
-    early = Hook(
-        "on_train_batch_start", [], ("batch", "batch_idx"), ["return -1 if self.epoch_is_over else None"]
-    )
-    rest = {n: h for n, h in plan.hooks.items() if h is not start}
-    plan.hooks = {start.name: start, early.name: early, **rest}
+    if f"{flag} = False" in start.first:
+        return
+    start.first.append(f"{flag} = False")
+    again = plan.hooks.get(BATCH_START)
+    if again is not None:
+        again.first.insert(0, f"if {flag}:\n    return -1")
+    else:
+        again = Hook(BATCH_START, [], ("batch", "batch_idx"), [f"return -1 if {flag} else None"])
+    rest = {n: h for n, h in plan.hooks.items() if h not in (start, again)}
+    plan.hooks = {start.name: start, again.name: again, **rest}
     line = plan.nest.batches.statement.lineno if plan.nest.batches.statement else 1
     plan.notes.append(
         Note("look", line, "the Trainer fetches one more batch before it leaves the epoch early")
@@ -447,6 +469,8 @@ def configure_optimizers(plan: Plan) -> Hook:
 
 def _epochs(nest: Nest) -> dict[str, tuple[Scope, ast.expr]]:
     epochs = nest.epochs
+    if epochs.endless:
+        return {"max_epochs": (nest.entry, ast.UnaryOp(ast.USub(), ast.Constant(1)))}
     if epochs.end is None:
         return {"max_epochs": (nest.entry, ast.Constant(1))}
     return {"max_epochs": (epochs.scope, difference(epochs.end, epochs.first))}

@@ -29,6 +29,7 @@ class ConversionError(Exception):
         self.line: int | None = (
             node if node is None or isinstance(node, int) else getattr(node, "lineno", None)
         )
+        self.cell: int | None = None  # of a notebook; `line` is then one of that cell
 
 
 class UnreadableScript(ConversionError):
@@ -116,6 +117,14 @@ class NotIdiomatic(Refusal):
     code = "LC208"
     effort = "minutes"
     advice = "change the line, or take `--style auto`, which keeps its order under manual optimization"
+
+
+class NotebookOnly(Refusal):
+    """A line that only IPython runs, and whose effect on the program can't be told from the notebook."""
+
+    code = "LC209"
+    effort = "minutes"
+    advice = "say it in Python, or take the line out"
 
 
 class SelfCheckFailed(Refusal):

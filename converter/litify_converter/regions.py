@@ -8,6 +8,7 @@ inside and after the batch loop becomes the three parts of the nest, functions o
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from litify_converter.ir import BatchLoop, Call, EpochLoop, Item, Moved, Nest, Scope
 from litify_converter.iterables import PROGRESS, PROGRESS_RANGE, Peel, progress_bars
@@ -22,7 +23,7 @@ from litify_converter.refusals import (
     SeveralLoops,
     StepElsewhere,
 )
-from litify_converter.ways import Search, Turn, common, first_loop, from_loop, is_step
+from litify_converter.ways import Search, Turn, common, first_loop, from_loop, is_step, trains_itself
 from litify_converter.written_out import take_arguments, take_result
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
@@ -117,8 +118,11 @@ class _Builder:
 
     def build(self) -> Nest:
         for turn in self.inner[1:]:
-            owner = self.roles.owner.get(turn.call.function) if turn.call is not None else None
-            if owner is not None and self.roles.class_role(owner.name) is Role.MODEL:
+            function = turn.call.function if turn.call is not None else None
+            owner = self.roles.owner.get(function) if function is not None else None
+            if owner is None or function is None or self.roles.class_role(owner.name) is not Role.MODEL:
+                continue
+            if not trains_itself(self.script, function):
                 raise LoopInClass(f"the network {owner.name} trains itself in its own methods", owner)
         outer = self.inner[0]
         assert isinstance(outer.statement, Loop)
@@ -153,9 +157,7 @@ class _Builder:
                 return turn
         if len(loops) == 1 or isinstance(loops[0].statement, ast.While):
             return None
-        if isinstance(loops[1].statement, ast.For):
-            return loops[1]
-        raise LoopShape("a while loop inside the epoch loop", loops[1].statement)
+        return loops[1]
 
     def _is_data(self, iterable: ast.expr, scope: Scope) -> bool:
         iterable, _, _ = self.peel(iterable)
@@ -200,10 +202,15 @@ class _Builder:
             if counts and 1 <= len(args) <= 2 and not any(isinstance(a, ast.Starred) for a in args):
                 first = args[0] if len(args) == 2 else None
                 return EpochLoop(statement, turn.scope, statement.target.id, first, args[-1])
+            if name == "itertools.count" and len(args) + len(iterable.keywords) <= 1:
+                first = next(iter([*args, *(k.value for k in iterable.keywords if k.arg == "start")]), None)
+                return EpochLoop(statement, turn.scope, statement.target.id, first, endless=True)
         raise LoopShape("the epoch loop is not a `for epoch in range(...)`", statement)
 
     def _batch_loop(self, turn: Turn) -> BatchLoop:
         statement = turn.statement
+        if isinstance(statement, ast.While):
+            return replace(_endless(statement, turn.scope), in_epoch=True)
         assert isinstance(statement, ast.For)
         if statement.orelse:
             raise LoopShape("a for loop with an else branch", statement)
@@ -258,7 +265,7 @@ class _Builder:
         if turn.call is not None:
             self._enter(turn.call, position, inside, batch, only)
         elif on_way is batch:
-            assert isinstance(on_way, ast.For)
+            assert isinstance(on_way, Loop)
             self._block(tuple(on_way.body), scope, position + 1, True, batch, "step")
         elif isinstance(on_way, ast.With) and self._is_progress(on_way):
             self._block(tuple(on_way.body), scope, position + 1, inside, batch, only)
@@ -306,7 +313,8 @@ class _Builder:
         others = [
             n
             for scope in scopes
-            for n in walk_scope(scope.body)
+            for m in walk_scope(scope.body)
+            for n in (ast.walk(m.body) if isinstance(m, ast.Lambda) else (m,))
             if isinstance(n, ast.Call) and n is not call.call and self.roles.callee(n, scope) is call.function
         ]
         if others:

@@ -9,6 +9,7 @@ from typing import Any
 import libcst as cst
 
 from litify_converter.ir import Scope
+from litify_converter.tensors import FACTORIES, WITHOUT_DEVICE, is_number, takes_from_device
 from litify_linter.reading.roles import Role, Roles
 from litify_linter.reading.scopes import COMPREHENSIONS, bound, function_locals, walk_scope
 
@@ -40,6 +41,7 @@ class Rewriter(cst.CSTTransformer):
         interrupted: frozenset[int] = frozenset(),
         insertions: Mapping[int, list[cst.BaseStatement]] | None = None,
         guarded: frozenset[int] = frozenset(),
+        placed: bool = False,
     ) -> None:
         super().__init__()
         self.scope = scope
@@ -56,12 +58,14 @@ class Rewriter(cst.CSTTransformer):
         self.interrupted = interrupted  # ids of `except KeyboardInterrupt` around the loop
         self.insertions = insertions or {}  # id of a libcst statement -> what goes before it
         self.guarded = guarded  # ids of libcst statements that one process runs
+        self.placed = placed  # tensors that the statements make are made on the Trainer's device
         self.of_data = of_data  # statements of a DataModule, where prepare_data downloads
         self._shadowed: list[set[str]] = []
         self._outside: dict[int, set[str]] = (
             {}
         )  # first iterable of a comprehension -> what its own names hide
         self._not_names: set[int] = set()  # Name nodes that are attributes, keywords, parameters ...
+        self._networks: set[int] = set()  # values given to names of networks
 
     # -- statements ------------------------------------------------------------------------------------------------
 
@@ -83,6 +87,12 @@ class Rewriter(cst.CSTTransformer):
         if id(original_node) in self._outside:
             self._shadowed.append(self._outside.pop(id(original_node)))
         return left
+
+    def visit_Assign(self, node: cst.Assign) -> None:
+        """`net = Net().to(device)` makes a network, in whatever file its class stands."""
+        targets = [_expression(t.target) for t in node.targets]
+        if all(t is not None and self.roles.of(t, self.scope) is Role.MODEL for t in targets):
+            self._networks.add(id(node.value))
 
     def leave_SimpleStatementLine(
         self, original_node: cst.SimpleStatementLine, updated_node: cst.SimpleStatementLine
@@ -210,6 +220,9 @@ class Rewriter(cst.CSTTransformer):
     def visit_ImportAlias(self, node: cst.ImportAlias) -> bool:
         return False
 
+    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
+        return False  # `from model import Net`: a file, whatever else is called so
+
     def visit_Global(self, node: cst.Global) -> bool:
         return False
 
@@ -272,6 +285,8 @@ class Rewriter(cst.CSTTransformer):
         func = original_node.func
         if self.of_data:
             updated_node = without_download(updated_node)
+        if self.placed or (self.in_hook and isinstance(func, cst.Attribute) and func.attr.value == "numpy"):
+            updated_node = self._placed(original_node, updated_node)
         if isinstance(func, cst.Attribute):
             if func.attr.value in MOVES:
                 return self._device_move(original_node, updated_node)
@@ -286,6 +301,24 @@ class Rewriter(cst.CSTTransformer):
                 return updated_node.with_changes(func=cst.parse_expression("self.print"))
             return self._variable(original_node, updated_node)
         return updated_node
+
+    def _placed(self, original: cst.Call, updated: cst.Call) -> cst.Call:
+        """`torch.zeros(n)` on the Trainer's device, and `.numpy()` from it."""
+        call = _expression(original)
+        assert isinstance(call, ast.Call)
+        name = self.roles.imports.resolve(call.func)
+        if self.placed and name in FACTORIES and not is_number(call, name):
+            device = cst.parse_expression("self.device")
+            if name not in WITHOUT_DEVICE:
+                made = cst.parse_expression("f(device=self.device)")
+                assert isinstance(made, cst.Call)
+                return updated.with_changes(args=[*updated.args, made.args[0]])
+            return cst.Call(cst.Attribute(updated, cst.Name("to")), [cst.Arg(device)])
+        moved = self.placed or root_name(call.func) in self.batch_names
+        if moved and isinstance(updated.func, cst.Attribute) and takes_from_device(call):
+            on_cpu = cst.Call(cst.Attribute(updated.func.value, cst.Name("cpu")))
+            return updated.with_changes(func=updated.func.with_changes(value=on_cpu))
+        return updated
 
     def _variable(self, original: cst.Call, updated: cst.Call) -> cst.BaseExpression:
         """`Variable(x)` is x since PyTorch 0.4."""
@@ -315,10 +348,8 @@ class Rewriter(cst.CSTTransformer):
         if not (self.in_hook and isinstance(call, ast.Call) and is_device_move(call, self.roles, self.scope)):
             return updated
         assert isinstance(call.func, ast.Attribute)
-        if root_name(call.func.value) in self.batch_names or self.roles.of(call.func.value, self.scope) in (
-            Role.MODEL,
-            Role.CRITERION,
-        ):
+        moved = self.roles.of(call.func.value, self.scope) in (Role.MODEL, Role.CRITERION)
+        if moved or root_name(call.func.value) in self.batch_names or id(original) in self._networks:
             if moves_to_cpu(self.scope, self.roles):  # from where it has to come back
                 self_device = cst.Arg(cst.parse_expression("self.device"))
                 return updated.with_changes(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from litify_converter.ir import Bind, Item, Moved, Nest
+from litify_converter.ir import BatchLoop, Bind, Hook, Item, Moved, Nest, New
 from litify_converter.read import Script
 from litify_converter.refusals import LoopShape
 from litify_converter.variables import Variables
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.scopes import Function, read, walk_scope
+
+BATCH_START = "on_train_batch_start"
 
 
 def check_source(script: Script, nest: Nest, items: list[Item], late: list[Item]) -> ast.expr | None:
@@ -19,7 +21,7 @@ def check_source(script: Script, nest: Nest, items: list[Item], late: list[Item]
         late: the items from the first batch on: what is made before can be had from `train_dataloader`.
     """
     source = nest.batches.source
-    if source is None:
+    if source is None or nest.batches.in_epoch:
         return None
     variables = Variables(script, items)
     per_epoch = nest.epochs.statement is not None
@@ -29,7 +31,13 @@ def check_source(script: Script, nest: Nest, items: list[Item], late: list[Item]
         for v in variables.bound(item)
         if not isinstance(item, Bind)
     }
-    early = {v for item in items if item not in late for v in variables.bound(item)} - made
+    before = [item for item in items if item not in late]
+    early = {v for item in before for v in variables.bound(item)} - made
+    if per_epoch:  # what is bound in any case before the loop can be bound anew behind it
+        sure = {v for i in before if isinstance(i, Moved) and isinstance(i.statement, ast.Assign)
+                for v in variables.bound(i)}  # fmt: skip
+        early |= sure
+        made -= sure
     _refuse_lazy(script, nest, [i for i in items if i not in late], variables)
     by_start = False
     for node in ast.walk(source):
@@ -68,3 +76,14 @@ def _refuse_lazy(script: Script, nest: Nest, early: list[Item], variables: Varia
                     raise LoopShape(
                         "the batches come from a generator that is made anew in each epoch", statement
                     )
+
+
+def goes_on(batches: BatchLoop) -> Hook | None:
+    """The test of a while loop in the epoch, before each of its rounds."""
+    loop = batches.statement
+    if not batches.in_epoch or not isinstance(loop, ast.While):
+        return None
+    if isinstance(loop.test, ast.Constant) and loop.test.value:
+        return None
+    text = f"return None if {ast.unparse(loop.test)} else -1"
+    return Hook(BATCH_START, [New(batches.scope, text)], ("batch", "batch_idx"))

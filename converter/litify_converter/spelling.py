@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import libcst as cst
 
+from litify_converter.batch_argument import parts_of_batch
 from litify_converter.ir import TRAINER, Hook, Plan, Scope, Variable
 from litify_converter.lifetimes import Home, Homes
 from litify_converter.read import Script
@@ -42,6 +43,8 @@ class Spelling:
             if name == TRAINER:
                 return self.trainer
             variable = self.variables.of(name, scope)
+            if variable is None and name in self.plan.methods:
+                return f"{self.instance}.{self.plan.methods[name]}"
             if variable is not None and self.is_inside(variable):
                 return f"{self.instance}.{self.homes.text[variable].removeprefix('self.')}"
             return None
@@ -81,7 +84,7 @@ class Spelling:
                 bind = self.variables.constant[variable]
                 return self.entry_text(bind.value_scope, bind.value)
             if variable is None:
-                return None
+                return f"{self.instance}.{self.plan.methods[name]}" if name in self.plan.methods else None
             inside = self.entry_name(self.plan.nest.entry)(variable.name)
             return inside if inside is not None else variable.name
 
@@ -133,6 +136,8 @@ class Spelling:
                 return self.hook_text(bind.value_scope, bind.value, hook)
             if hook.name == "configure_optimizers" and variable in homes.given:
                 return homes.given[variable]
+            if variable is None and name in self.plan.methods:
+                return f"self.{self.plan.methods[name]}"
             return homes.text.get(variable) if variable is not None else None
 
         def field_text(name: str, field: str) -> str | None:
@@ -148,10 +153,7 @@ class Spelling:
 
     def _batch_names(self) -> frozenset[str]:
         """Names of the parts of a batch: the Trainer has moved them."""
-        targets = [loop.target for loop in [self.plan.nest.batches, *self.plan.eval_loops]]
-        return frozenset(
-            n.id for t in targets if t is not None for n in ast.walk(t) if isinstance(n, ast.Name)
-        )
+        return frozenset(parts_of_batch(self.plan))
 
     def imported(self, name: str) -> str:
         """A name of the runtime as it is imported: under another name where the script has one of its own."""

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from litify_converter.ir import Bind, Item, Moved, New, Plan, Scope, Variable
+from litify_converter.ir import Bind, Hook, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.read import Script
 from litify_linter.reading.imports import dotted
-from litify_linter.reading.scopes import Function, bound, flow, function_locals, read, remembered, walk
+from litify_linter.reading.scopes import (
+    Function,
+    bound,
+    flow,
+    function_locals,
+    read,
+    remembered,
+    walk,
+    walk_scope,
+)
 
 
 @remembered
@@ -107,6 +116,15 @@ class Variables:
         elif target not in rebound and self._is_fixed(item, rebound):
             self.constant[target] = item
 
+    def read(self, names: Iterable[str], scope: Scope) -> set[Variable]:
+        """The variables that names read; a parameter that stands for `args.clip` reads `args` too."""
+        found = self._map(names, scope)
+        for variable in list(found):
+            if variable in self.constant:
+                bind = self.constant[variable]
+                found |= self.read(read(bind.value), bind.value_scope)
+        return found
+
     def _resolved(self, variable: Variable) -> Variable:
         while variable in self.alias:
             variable = self.alias[variable]
@@ -123,9 +141,19 @@ class Variables:
         """A constant, or a field of something nobody rebinds, such as `args.clip`."""
         if isinstance(item.value, ast.Constant):
             return True
+        if self._is_loader_of_several(item):
+            return not (self._map(read(item.value), item.value_scope) & rebound)
         if not isinstance(item.value, ast.Attribute) or dotted(item.value) is None:
             return False
         return not (self._map(read(item.value), item.value_scope) & rebound)
+
+    def _is_loader_of_several(self, item: Bind) -> bool:
+        """`loaders["train"]` for a parameter that is iterated over."""
+        match item.value:
+            case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str())):
+                loops = (n for n in walk_scope(item.target_scope.body) if isinstance(n, ast.For))
+                return any(read(item.target) & read(loop.iter) for loop in loops)
+        return False
 
 
 @dataclass(eq=False)
@@ -137,19 +165,29 @@ class Usage:
     read: set[Variable] = field(default_factory=set)
 
 
-def usage(items: Iterable[Item], variables: Variables, plan: Plan) -> Usage:
-    """Def-use over the items of one hook, run in order."""
+def hook_usage(hook: Hook, variables: Variables, plan: Plan) -> Usage:
+    """Def-use over the items of one hook, with what stands for an expression at the epoch's end."""
+    return usage(hook.items, variables, plan, plan.expressions if hook.name.endswith("epoch_end") else {})
+
+
+def usage(
+    items: Iterable[Item], variables: Variables, plan: Plan, expressions: Mapping[str, str] | None = None
+) -> Usage:
+    """Def-use over items, run in order."""
     found = Usage()
     sure: set[Variable] = set()
     for item in items:
         for scope, statements in item_statements(item, variables, plan):
+            statements = (
+                [_Replaced(expressions).visit(copy.deepcopy(s)) for s in statements]
+                if expressions
+                else statements
+            )
             names = read(statements) | bound(statements)
             assigned = {n for n in names if variables.of(n, scope) in sure}
             exposed, after = flow(statements, assigned)
-            found.exposed |= {
-                v for n in exposed if (v := variables.of(n, scope)) is not None and v not in sure
-            }
-            found.read |= {v for n in read(statements) if (v := variables.of(n, scope)) is not None}
+            found.exposed |= variables.read(exposed, scope) - sure
+            found.read |= variables.read(read(statements), scope)
             sure |= {v for n in names if n in after and (v := variables.of(n, scope)) is not None}
         if isinstance(item, Bind) and not is_redundant(item, variables):
             now = variables.bound(item)
@@ -159,6 +197,17 @@ def usage(items: Iterable[Item], variables: Variables, plan: Plan) -> Usage:
             for scope, statements in item_statements(item, variables, plan):
                 found.bound |= {v for n in bound(statements) if (v := variables.of(n, scope)) is not None}
     return found
+
+
+class _Replaced(ast.NodeTransformer):
+    """Puts names in the places of divisions."""
+
+    def __init__(self, expressions: Mapping[str, str]) -> None:
+        self.expressions = expressions
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        text = self.expressions.get(ast.unparse(node))
+        return self.generic_visit(node) if text is None else ast.Name(text, ast.Load())
 
 
 def is_redundant(item: Bind, variables: Variables) -> bool:

@@ -146,6 +146,21 @@ class Search:
         return self._steps_below[function]
 
 
+def trains_itself(script: Script, function: Function) -> bool:
+    """Whether a method of a network is one step, with an optimizer of the network's own: `self.opt.step()`."""
+    owner = script.roles.owner.get(function)
+    if owner is None or script.roles.class_role(owner.name) is not Role.MODEL or not function.args.args:
+        return False
+    steps = [n for n in walk_scope(function.body) if isinstance(n, ast.Call) and is_step(n, script, function)]
+    return len(steps) == 1 and all(
+        isinstance(n.func, ast.Attribute)
+        and isinstance(n.func.value, ast.Attribute)
+        and isinstance(n.func.value.value, ast.Name)
+        and n.func.value.value.id == function.args.args[0].arg
+        for n in steps
+    )
+
+
 def first_loop(way: tuple[Turn, ...]) -> ast.stmt | None:
     return next((turn.statement for turn in way if isinstance(turn.statement, Loop)), None)
 

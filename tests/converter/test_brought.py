@@ -205,6 +205,30 @@ def test_function_handed_on_by_a_package(tmp_path: Path) -> None:
     assert "from lib.engine import accuracy" in check_same_steps(write(tmp_path, files))
 
 
+def test_file_named_as_the_network(tmp_path: Path) -> None:
+    """`from model import Net` stays what it is where `model` has become an attribute."""
+    main = """
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from model import Net
+
+    x, y = torch.randn(48, 4), torch.randint(0, 3, (48,))
+    loader = DataLoader(TensorDataset(x, y), batch_size=16)
+    model = Net().to("cpu")
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for epoch in range(2):
+        for inputs, labels in loader:
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+    print("R: %.5f" % model(x).sum().item())
+    """
+    text = check_same_steps(write(tmp_path, {"model.py": NETS, "main.py": textwrap.dedent(main)}))
+    assert "from model import Net" in text and "self.model = Net()" in text
+
+
 def test_solver_class_and_its_base(tmp_path: Path) -> None:
     files = {
         "work/__init__.py": "from .solver import Solver\n",

@@ -228,6 +228,17 @@ def test_block_with_a_known_name(block: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("test", "left"),
+    [
+        ('(a or b) and phase == "train" and c', "(a or b) and c"),
+        ('a or (b\n    and c) or phase == "val"', "a or (b\n    and c)"),
+    ],
+)
+def test_brackets_stay_around_what_is_left_of_a_test(test: str, left: str) -> None:
+    assert specialised(f"if {test}:\n    x()\n", "phase", "train") == f"if {left}:\n    x()\n"
+
+
+@pytest.mark.parametrize(
     "block",
     [
         "phase = 'x'\n",

@@ -287,6 +287,20 @@ REFUSED = {
         17,
         f"{SETUP}{LOOP}    if epoch == 1:\n        optimizer = torch.optim.Adam(model.parameters())\n",
     ),
+    "optimizer bound again by a function": (
+        "LC206",
+        12,
+        f"{SETUP}def anew():\n    global optimizer\n    optimizer = torch.optim.Adam(model.parameters())\n\n{LOOP}    anew()\n",
+    ),
+    "optimizer bound again by a method": (
+        "LC206",
+        23,
+        f"{SETUP}class Fitter:\n    def __init__(self):\n        self.optimizer = self.make(1)\n\n"
+        "    def make(self, lr):\n        return torch.optim.SGD(model.parameters(), lr=lr)\n\n"
+        "    def fit(self):\n        for epoch in range(3):\n            for data, target in loader:\n"
+        "                self.optimizer.zero_grad()\n                F.cross_entropy(model(data), target).backward()\n"
+        "                self.optimizer.step()\n            self.optimizer = self.make(0.1)\n\nFitter().fit()\n",
+    ),
     "processes": (
         "LC207",
         18,

@@ -19,20 +19,29 @@ except Exception as error:  # a broken torchvision beside it stops it in more wa
 FOLDER = Path(__file__).parent / "cases"
 # What the two Trainers do in different ways: loaders made in the epoch, evaluation, hooks after a step.
 SCRIPTS = [
+    FOLDER / "functions_become_methods.py",
     FOLDER / "zipped_loaders.py",
     FOLDER / "random_epoch_start.py",
     *(
         FOLDER / "same_steps" / f"{name}.py"
         for name in (
+            "batches_worked_out_in_the_call",
             "constructor_that_trains",
+            "epochs_without_end",
             "evaluation_after_each_step",
             "evaluation_over_several_loaders",
             "first_batch_looked_at",
+            "first_epoch_from_a_counter",
             "full_batch_with_evaluation",
+            "length_bound_again_after",
             "loader_made_in_epoch",
+            "loader_of_a_dictionary_in_the_call",
             "losses_kept_as_numbers",
             "model_used_after_evaluation",
+            "network_with_a_step_of_its_own",
+            "object_trains_an_epoch",
             "random_start_and_validation",
+            "while_in_epoch",
             "zip_and_evaluation_on_training_data",
         )
     ),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, code_of, hook_items
+from litify_converter.idioms.optimized import holds_all
 from litify_converter.idioms.progress import interval
-from litify_converter.ir import Bind, Item, Moved, New, Note, Plan, Scope
+from litify_converter.ir import Bind, Item, Moved, New, Note, Plan
 from litify_converter.plan import configure_optimizers
 from litify_converter.read import Script
 from litify_converter.variables import Variables
@@ -16,7 +17,11 @@ from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import bound, walk_scope
 
-CLIP = {"torch.nn.utils.clip_grad_norm_": "norm", "torch.nn.utils.clip_grad_value_": "value"}
+CLIP = {
+    "torch.nn.utils.clip_grad_norm_": "norm",
+    "torch.nn.utils.clip_grad_norm": "norm",  # its name before PyTorch 0.4
+    "torch.nn.utils.clip_grad_value_": "value",
+}
 RATES = (Role.OPTIMIZER, Role.SCHEDULER)
 REASON = "automatic optimization does it"
 
@@ -103,7 +108,7 @@ def _check_zero_grad(script: Script, plan: Plan, item: Item) -> None:
     assert call is not None and isinstance(call.func, ast.Attribute)
     if any(not (k.arg == "set_to_none" and _is_true(k.value)) for k in call.keywords) or call.args:
         raise Unproven("zero_grad() is called with arguments", call)
-    if script.roles.of(call.func.value, item.scope) is Role.MODEL and not _is_all(
+    if script.roles.of(call.func.value, item.scope) is Role.MODEL and not holds_all(
         script, plan, call.func.value, item
     ):
         raise Unproven("zero_grad() of a model that is not exactly what the optimizer holds", call)
@@ -111,28 +116,6 @@ def _check_zero_grad(script: Script, plan: Plan, item: Item) -> None:
 
 def _is_true(value: ast.expr) -> bool:
     return isinstance(value, ast.Constant) and value.value is True
-
-
-def _is_all(script: Script, plan: Plan, model: ast.expr, item: Moved) -> bool:
-    """Whether the optimizer was made as `Optimizer(model.parameters(), ...)` of this very model."""
-    variables = Variables(script, [i for _, i in hook_items(plan)])
-    for scope in dict.fromkeys(
-        [script.tree, plan.nest.entry, *script.roles.functions.values(), *script.roles.owner]
-    ):
-        for node in walk_scope(scope.body):
-            if isinstance(node, ast.Call) and script.roles.of(node, scope) is Role.OPTIMIZER and node.args:
-                match node.args[0]:
-                    case ast.Call(func=ast.Attribute(value=owner, attr="parameters"), args=[], keywords=[]):
-                        return _same(variables, owner, scope, model, item.scope)
-                return False
-    return False
-
-
-def _same(variables: Variables, left: ast.expr, scope: Scope, right: ast.expr, other: Scope) -> bool:
-    """Whether two expressions in two scopes name the same object."""
-    if isinstance(left, ast.Name) and isinstance(right, ast.Name):
-        return variables.of(left.id, scope) == variables.of(right.id, other)
-    return dotted(left) is not None and dotted(left) == dotted(right)
 
 
 def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
@@ -149,7 +132,7 @@ def _find(script: Script, plan: Plan, items: list[Item]) -> _Step:
         elif (call := is_call_of(item.statement, "step")) and _is(script, item, call, Role.OPTIMIZER):
             step.append(at)
             assert isinstance(call.func, ast.Attribute)
-            if plan.owner is not None and (dotted(call.func.value) or "") not in _optimizers(plan):
+            if plan.owner is not None and not _is_own(script, plan, call.func.value, item):
                 raise Unproven("the optimizer is not the object's own", call)
         elif call is not None and _steps_schedule(script, plan, item, call):
             schedule.append(at)
@@ -198,6 +181,18 @@ def _is_last(script: Script, plan: Plan, items: list[Item], step: int, schedule:
     )
 
 
+def _is_own(script: Script, plan: Plan, optimizer: ast.expr, item: Moved) -> bool:
+    """Whether configure_optimizers returns this very optimizer of the object that trains."""
+    if (dotted(optimizer) or "") in _optimizers(plan):
+        return True
+    match optimizer:
+        case ast.Attribute(value=ast.Name(id=name), attr=attribute) if plan.owner is not None:
+            variables = Variables(script, [i for _, i in hook_items(plan)])
+            same = variables.of(name, item.scope) == plan.owner.self_name
+            return same and attribute in plan.owner.optimizers
+    return False
+
+
 def _is(script: Script, item: Moved, call: ast.Call, *roles: Role) -> bool:
     assert isinstance(call.func, ast.Attribute)
     return script.roles.of(call.func.value, item.scope) in roles
@@ -234,7 +229,7 @@ def _check(script: Script, plan: Plan, found: _Step) -> None:
                 raise Unproven("a statement after backward() depends on its place", statement)
             if isinstance(found.loss, ast.Name) and loss & bound(statement) and item is not progress:
                 if _changed_in_place(statement, found.loss.id):
-                    raise Unproven("the loss is changed after backward()", statement)
+                    plan.replaced[statement] = _as_new_value(statement, found.loss.id, plan, items[:at])
                 found.rebound = True
     if not isinstance(found.loss, ast.Name):
         scope = items[found.backward].scope  # type: ignore[union-attr]
@@ -258,6 +253,18 @@ def _changed_in_place(statement: ast.stmt, name: str) -> bool:
         and id(node) not in plain
         for node in ast.walk(statement)
     )
+
+
+def _as_new_value(statement: ast.stmt, name: str, plan: Plan, before: list[Item]) -> str:
+    """`loss = loss * 2` for `loss *= 2`, where nothing else holds the loss: what is returned stays what it was."""
+    calls = [n for i in before for n in walk_scope(code_of(i, plan)[1]) if isinstance(n, ast.Call)]
+    given = [c for c in calls if any(isinstance(a, ast.Name) and a.id == name for a in c.args)]
+    if any(not isinstance(c.func, ast.Name) or c.func.id not in ("float", "print") for c in given):
+        raise Unproven("the loss is changed after backward()", statement)
+    match statement:
+        case ast.AugAssign(target=ast.Name(id=target), op=op, value=value) if target == name:
+            return ast.unparse(ast.Assign([statement.target], ast.BinOp(ast.Name(name), op, value), lineno=0))
+    raise Unproven("the loss is changed after backward()", statement)
 
 
 def _check_no_other_step(statements: list[ast.stmt]) -> None:
@@ -290,16 +297,12 @@ def _clip(script: Script, plan: Plan, item: Item) -> None:
         raise Unproven("gradient clipping with further arguments", call)
     limit = call.args[1] if len(call.args) == 2 else next(iter(values.values()), None)
     match call.args[0] if call.args else None:
-        case ast.Call(func=ast.Attribute(value=model, attr="parameters")) if _is_all(
+        case ast.Call(func=ast.Attribute(value=model, attr="parameters")) if holds_all(
             script, plan, model, item
         ):
             pass
         case _:
             raise Unproven("gradient clipping of something else than exactly what the optimizer holds", call)
-    models = {dotted(n.func.value) for n in ast.walk(script.tree) if isinstance(n, ast.Call)
-              and isinstance(n.func, ast.Attribute) and n.func.attr == "parameters"}  # fmt: skip
-    if len(models) != 1:
-        raise Unproven("the clipped model is not all that is trained", call)
     if limit is None or not isinstance(limit, ast.Constant | ast.Attribute | ast.Name):
         raise Unproven("the limit of gradient clipping is computed in the loop", call)
     plan.trainer["gradient_clip_val"] = (item.scope, limit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from litify_converter.batch_argument import parts_of_batch
 from litify_converter.idioms.base import Idiom, hook_items
 from litify_converter.ir import Moved, Note, Plan, Scope
 from litify_converter.read import Script
@@ -19,10 +20,7 @@ class BatchMoves(Idiom):
     name = "batch-moves"
 
     def apply(self, script: Script, plan: Plan) -> bool:
-        loops = [plan.nest.batches, *plan.eval_loops]
-        names = {
-            n.id for p in loops if p.target is not None for n in ast.walk(p.target) if isinstance(n, ast.Name)
-        }
+        names = parts_of_batch(plan)
         found = [
             s
             for _, item in hook_items(plan, *STEPS)

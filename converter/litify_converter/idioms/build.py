@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 
 from litify_converter.blocks import around_loop, statements_of
-from litify_converter.effects import draws_random, is_call_of
+from litify_converter.effects import draws_random
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Hook, Item, Moved, New, Plan, Scope, Variable
 from litify_converter.lifetimes import Home, find_homes
 from litify_converter.read import Script
+from litify_converter.rewrite import is_device_move
 from litify_converter.variables import Variables
-from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role, constructed_role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
@@ -31,7 +31,8 @@ class BuildInModule(Idiom):
         entry = plan.nest.entry
         makers = _Makers(script, plan)
         models = makers.of_role(Role.MODEL)
-        used = {v for v in makers.used_in_hooks() if makers.role(v) is Role.MODEL}
+        own = {hook.function for hook in plan.hooks.values()}  # whose parameters may be networks
+        used = {v for v in makers.used_in_hooks() if makers.role(v) is Role.MODEL and v.scope not in own}
         if "on_train_start" in plan.hooks:
             raise Unproven("the optimizer is inside an object that stays where it is made", plan.nest.outer)
         optimizers = {v: makers.single(v) for v in plan.optimizers}
@@ -44,6 +45,9 @@ class BuildInModule(Idiom):
             raise Unproven("a model is not made by one plain statement of the set-up", plan.nest.outer)
         criteria = {v: s for v, s in makers.of_role(Role.CRITERION).items() if v in makers.used_in_hooks()}
         schedulers = {v: makers.single(v) for v in plan.schedulers}
+        models, criteria = makers.without_device(models), makers.without_device(criteria)
+        if not models:
+            raise Unproven("a model is not made by one plain statement of the set-up", plan.nest.outer)
         makers.check_private({**models, **criteria, **optimizers, **schedulers})
         makers.check_order(list(models.values()))
         drops = makers.device_moves(set(models) | set(criteria))
@@ -103,7 +107,9 @@ class _Makers:
         made: dict[Variable, ast.stmt] = {}
         for statement in self.top:
             match statement:
-                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()):
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call()) if not self._moves(
+                    statement, {name}
+                ):
                     variable = Variable(self.entry, name)
                     # A network of another file has its role from its use.
                     roles = (role, None) if role is Role.MODEL else (role,)
@@ -115,11 +121,12 @@ class _Makers:
         return {v: s for v, s in made.items() if self._bindings(v) == [s]}
 
     def _bindings(self, variable: Variable) -> list[ast.stmt]:
-        """All statements of the entry that bind a variable itself."""
+        """All statements of the entry that bind a variable itself, `model = model.to(device)` left out."""
+        moves = set(self._all_moves(self.top, variable.name))
         return [
             s
             for s in statements_of(self.entry.body)
-            if variable.name in bound(s) and not isinstance(getattr(s, "body", None), list)
+            if variable.name in bound(s) and not isinstance(getattr(s, "body", None), list) and s not in moves
         ]
 
     def single(self, variable: Variable) -> ast.stmt:
@@ -181,8 +188,10 @@ class _Makers:
         if not wanted & late:
             return
         names = {v.name for v in find_homes(self.script, plan).usages["__init__"].bound}
+        self._take_initialization(plan, names, line)
         for statement in self.top:
-            if statement.lineno > line and statement not in plan.moved_setup:
+            gone = statement in plan.moved_setup or statement in plan.absorbed
+            if statement.lineno > line and not gone:
                 if names & read([statement]):
                     raise Unproven(
                         "the model is used before everything that its module needs exists", statement
@@ -190,6 +199,30 @@ class _Makers:
                 if draws_random(statement, self.script, self.entry) or self._makes_weights(statement):
                     raise Unproven("random numbers are drawn after the model is made", statement)
         plan.instance_last = True
+
+    def _take_initialization(self, plan: Plan, names: set[str], line: int) -> None:
+        """`model.apply(init_weights)` follows the model into `__init__`, where it is all the set-up does with it."""
+        behind = [s for s in self.top if s.lineno > line and s not in plan.moved_setup]
+        using = [s for s in behind if names & read([s]) and s not in plan.absorbed]
+        for statement in using:
+            later = {n for s in behind if s.lineno > statement.lineno for n in bound(s)}
+            told = self._names_device(statement) or later & read([statement])
+            if told or not self._initializes(statement, names):
+                return
+        items = [*plan.hooks["__init__"].items, *(Moved(self.entry, s) for s in using)]
+        items.sort(key=lambda item: item.statement.lineno if isinstance(item, Moved) else 0)
+        plan.hooks["__init__"].items = items
+        plan.moved_setup |= set(using)
+
+    def _initializes(self, statement: ast.stmt, names: set[str]) -> bool:
+        match statement:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+                return name in names
+            case ast.Expr(value=ast.Call(func=ast.Name(id=name), args=[ast.Name(id=first), *_])):
+                return first in names and name in self.script.roles.functions
+            case ast.If(test=test, body=body, orelse=orelse):
+                return not names & read(test) and all(self._initializes(s, names) for s in [*body, *orelse])
+        return False
 
     def _makes_weights(self, statement: ast.stmt) -> bool:
         """Whether a network, or an object of a class that is not known here, is made: its first weights are drawn."""
@@ -219,18 +252,61 @@ class _Makers:
             Role.HAS_GPU,
         ) or (isinstance(call.func, ast.Attribute) and call.func.attr == "parameters")
 
+    def without_device(self, made: dict[Variable, ast.stmt]) -> dict[Variable, ast.stmt]:
+        """What can be made in `__init__`, where the module has no device yet: `Net(device=device)` stays in the set-up.
+
+        Raises:
+            Unproven: a network that is trained has to stay.
+        """
+        stay = {v for v, s in made.items() if self._names_device(s)}
+        optimizers = [s for v in self.plan.optimizers for s in self._bindings(v)]
+        trained = [made[v] for v in stay if _is_optimized(v, optimizers, self.entry, self)]
+        if trained:
+            raise Unproven("the model is told its device when it is made", trained[0])
+        return {v: s for v, s in made.items() if v not in stay}
+
+    def _names_device(self, statement: ast.stmt) -> bool:
+        roles = self.script.roles
+        moves = [
+            c for c in ast.walk(statement) if isinstance(c, ast.Call) and is_device_move(c, roles, self.entry)
+        ]
+        moved = {id(n) for c in moves for a in [*c.args, *c.keywords] for n in ast.walk(a)}
+        return any(
+            isinstance(n, ast.Name | ast.Attribute)
+            and id(n) not in moved
+            and roles.of(n, self.entry) is Role.DEVICE
+            for n in ast.walk(statement)
+        )
+
     def device_moves(self, variables: set[Variable]) -> list[ast.stmt]:
-        """`model.cuda()` statements, and `if cuda: model.cuda()` around nothing else."""
+        """`model.cuda()` and `model = model.to(device)`, and `if cuda: model.cuda()` around nothing else."""
         return [s for s in self.top if self._moves(s, {v.name for v in variables})]
 
+    def _all_moves(self, body: list[ast.stmt], name: str) -> list[ast.stmt]:
+        """`model = model.cuda()` wherever it stands, in `if cuda:` too."""
+        found = []
+        for statement in body:
+            if (
+                isinstance(statement, ast.If)
+                and self.script.roles.of(statement.test, self.entry) is Role.HAS_GPU
+            ):
+                found += self._all_moves(statement.body, name)
+            elif self._moves(statement, {name}):
+                found.append(statement)
+        return found
+
     def _moves(self, statement: ast.stmt, names: set[str]) -> bool:
-        for attribute in ("cuda", "to"):
-            call = is_call_of(statement, attribute)
-            if call is not None and isinstance(call.func, ast.Attribute) and dotted(call.func.value) in names:
-                return True
-        if isinstance(statement, ast.If) and not statement.orelse:
-            gpu = self.script.roles.of(statement.test, self.entry) is Role.HAS_GPU
-            return gpu and all(self._moves(s, names) for s in statement.body)
+        match statement:
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name))) as call):
+                return name in names and is_device_move(call, self.script.roles, self.entry)
+            case ast.Assign(
+                targets=[ast.Name(id=target)],
+                value=ast.Call(func=ast.Attribute(value=ast.Name(id=name))) as call,
+            ):
+                return target == name in names and is_device_move(call, self.script.roles, self.entry)
+            case ast.If(orelse=[]):
+                gpu = self.script.roles.of(statement.test, self.entry) is Role.HAS_GPU
+                return gpu and all(self._moves(s, names) for s in statement.body)
         return False
 
 

@@ -68,6 +68,8 @@ class DataModule(Idiom):
 
     def _class_name(self, script: Script, plan: Plan, statements: list[ast.stmt]) -> str:
         base = plan.class_name.removeprefix("Lit")
+        if base[0].isdigit():  # of `01_train.py`
+            base = plan.class_name
         for node in walk_scope(statements):
             if isinstance(node, ast.Call) and script.roles.of(node, plan.nest.entry) is Role.DATASET:
                 name = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from litify_converter.blocks import after_loop
 from litify_converter.effects import is_call_of, only_looks
 from litify_converter.idioms.base import Idiom, Unproven, body_without_docstring, code_of, hook_items
 from litify_converter.idioms.epoch_break import first_batch_break, limit
@@ -13,11 +14,12 @@ from litify_converter.ir import BatchLoop, Bind, Call, Hook, Item, Moved, New, N
 from litify_converter.iterables import Peel
 from litify_converter.plan import jumps, receive
 from litify_converter.read import Script
+from litify_converter.remade import remakes_source
 from litify_converter.variables import Variables, is_redundant
 from litify_converter.written_out import take_arguments, take_result
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
-from litify_linter.reading.scopes import Function, read, walk_scope
+from litify_linter.reading.scopes import Function, free, read, walk_scope
 
 NO_GRAD = {"torch.no_grad", "torch.inference_mode", "torch.set_grad_enabled"}
 
@@ -54,7 +56,7 @@ class Evaluation(Idiom):
         body: list[Item] = [*receive(loop), *flatten(script, inner)]
         index = loop.index if loop.index_start is None else None
         step = [s for _, i in hook_items(plan, "training_step") for s in code_of(i, plan)[1]]
-        if any(isinstance(j, ast.Break) for s in step for j in jumps(s)):
+        if plan.nest.batches.in_epoch or any(isinstance(j, ast.Break) for s in step for j in jumps(s)):
             raise Unproven("an epoch that is left early would not be evaluated", found.loop)
         if any(isinstance(j, ast.Continue) for s in found.loop.body for j in jumps(s)):
             raise Unproven("the evaluation skips batches", found.loop)
@@ -114,7 +116,9 @@ class Evaluation(Idiom):
     def _check(self, script: Script, plan: Plan, found: Found, loop: BatchLoop, end: list[Item]) -> None:
         for item in end[: found.first]:
             scope, statements = code_of(item, plan)
-            if not all(only_looks(s, script, scope) or is_call_of(s, "step") for s in statements):
+            if not all(
+                only_looks(s, script, scope) or is_call_of(s, "step") or _saves(script, s) for s in statements
+            ):
                 raise Unproven("what stands before the evaluation would run after it", statements[0])
         self._check_names(script, plan, found, end[: found.first])
         variables = Variables(script, [i for _, i in hook_items(plan)] + found.before + found.after)
@@ -158,7 +162,8 @@ class Evaluation(Idiom):
             raise Unproven("the evaluation does not iterate over a loader", loop.statement)
         variable = variables.of(named.id, loop.scope)
         entry = plan.nest.entry
-        if variable is None or variable in made or variable.scope not in (entry, script.tree):
+        remade = remakes_source(script, plan.nest, batches=loop)
+        if remade or variable is None or variable in made or variable.scope not in (entry, script.tree):
             raise Unproven("the loader of the evaluation is made anew in each epoch", loop.statement)
         train = plan.nest.batches
         names = [n for n in ast.walk(train.source or ast.Constant(None)) if isinstance(n, ast.Name)]
@@ -167,6 +172,14 @@ class Evaluation(Idiom):
             key is None or _key(train.source) in (None, key)
         ):
             raise Unproven("the evaluation runs over the training data", loop.statement)
+
+
+def _saves(script: Script, statement: ast.stmt) -> bool:
+    """`torch.save(model.state_dict(), path)`: evaluating changes no weight."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=func, args=[ast.Call(func=ast.Attribute(attr="state_dict")), *_])):
+            return script.imports.resolve(func) == "torch.save"
+    return False
 
 
 def _loader_name(source: ast.expr) -> ast.Name | None:
@@ -211,7 +224,8 @@ def _from_function(script: Script, plan: Plan, at: int, call: Call) -> Found:
     if function in script.roles.owner or function not in script.tree.body:
         raise Unproven("the evaluation is a method or a nested function", function)
     uses = [n for n in ast.walk(script.tree) if isinstance(n, ast.Name) and n.id == function.name]
-    if len(uses) != 1:
+    stays = len(uses) != 1
+    if stays and not _is_called_afterwards(script, plan, function, uses):
         raise Unproven(f"{function.name}() is used in more than one place", function)
     if any(not is_no_grad(script, d) for d in function.decorator_list):
         raise Unproven(f"{function.name}() has a decorator", function)
@@ -229,8 +243,17 @@ def _from_function(script: Script, plan: Plan, at: int, call: Call) -> Found:
         loop,
         function,
         [*after, *take_result(call, result)],
-        function,
+        None if stays else function,
     )
+
+
+def _is_called_afterwards(script: Script, plan: Plan, function: Function, uses: list[ast.Name]) -> bool:
+    """Whether it is the function of one evaluation in training, and of others after it: for those it stays."""
+    nest = plan.nest
+    after = {id(n) for s in after_loop(nest.entry.body, nest.outer) for n in ast.walk(s)}
+    variables = Variables(script, [])
+    reads_set_up = any(variables.raw(n, script.tree) is not None for n in free(function))
+    return not reads_set_up and not nest.repeated and len([n for n in uses if id(n) not in after]) == 1
 
 
 def _inline(script: Script, plan: Plan, items: list[Item], at: int) -> Found:

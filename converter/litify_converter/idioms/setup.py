@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from litify_converter.blocks import statements_of
+from litify_converter.blocks import is_guard, statements_of
 from litify_converter.effects import only_looks
 from litify_converter.idioms.base import Idiom, Unproven, hook_items
 from litify_converter.ir import Note, Plan, Scope, Variable
 from litify_converter.read import Script
-from litify_converter.variables import Variables, usage
+from litify_converter.variables import Variables, hook_usage
 from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
@@ -31,12 +31,12 @@ class DeadSetup(Idiom):
         while True:
             gone = plan.moved_setup | set(plan.dropped)
             top = [s for s in entry.body if s.lineno < outer.lineno and s not in gone]
-            dead = [s for s in top if _is_hardware(script, s, plan) and not _is_read(script, plan, s)]
+            dead = [s for s in top if is_hardware(script, s, plan) and not _is_read(script, plan, s)]
             unread = [s for s in top if _was_for_loop(script, s, plan) and not _is_read(script, plan, s)]
             if not dead and not unread:
                 return done
             for statement in dead:
-                self._keep_option(script, plan, statement)
+                keep_option(script, plan, statement)
                 plan.dropped[statement] = "the Trainer chooses the device"
                 plan.notes.append(
                     Note("engineering", statement.lineno, "the Trainer chooses the device (--accelerator)")
@@ -46,30 +46,31 @@ class DeadSetup(Idiom):
             plan.moved_setup |= {*dead, *unread}
             done = True
 
-    def _keep_option(self, script: Script, plan: Plan, statement: ast.stmt) -> None:
-        """An option such as `--no-cuda` goes on working: it becomes the Trainer's accelerator."""
-        entry = plan.nest.entry
-        sources: list[ast.AST] = [statement, *self._definitions(script, plan, statement)]
-        for node in (n for source in sources for n in ast.walk(source)):
-            parts = node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) else []
-            if isinstance(node, ast.If | ast.IfExp):
-                parts = [node.test]
-            for part in parts:
-                negated = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
-                option = part.operand if isinstance(part, ast.UnaryOp) else part
-                if isinstance(option, ast.Attribute) and script.roles.of(option.value, entry) is Role.CONFIG:
-                    yes, no = ast.Constant("cpu"), ast.Constant("auto")
-                    choice = ast.IfExp(option, yes if negated else no, no if negated else yes)
-                    plan.trainer["accelerator"] = (entry, choice)
 
-    @staticmethod
-    def _definitions(script: Script, plan: Plan, statement: ast.stmt) -> list[ast.stmt]:
-        """Where the truth values that a statement tests (`use_cuda`) were found out."""
-        entry = plan.nest.entry
-        tested = {
-            n for n in read(statement) if script.roles.of(ast.Name(n, ast.Load()), entry) is Role.HAS_GPU
-        }
-        return [s for s in entry.body if isinstance(s, ast.Assign) and bound(s) & tested]
+def keep_option(script: Script, plan: Plan, statement: ast.stmt) -> bool:
+    """An option such as `--no-cuda` goes on working: it becomes the Trainer's accelerator."""
+    entry = plan.nest.entry
+    sources: list[ast.AST] = [statement, *_definitions(script, plan, statement)]
+    for node in (n for source in sources for n in ast.walk(source)):
+        parts = node.values if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And) else []
+        if isinstance(node, ast.If | ast.IfExp):
+            parts = [node.test]
+        for part in parts:
+            negated = isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not)
+            option = part.operand if isinstance(part, ast.UnaryOp) else part
+            if isinstance(option, ast.Attribute) and script.roles.of(option.value, entry) is Role.CONFIG:
+                yes, no = ast.Constant("cpu"), ast.Constant("auto")
+                choice = ast.IfExp(option, yes if negated else no, no if negated else yes)
+                plan.trainer["accelerator"] = (entry, choice)
+                return True
+    return False
+
+
+def _definitions(script: Script, plan: Plan, statement: ast.stmt) -> list[ast.stmt]:
+    """Where the truth values that a statement tests (`use_cuda`) were found out."""
+    entry = plan.nest.entry
+    tested = {n for n in read(statement) if script.roles.of(ast.Name(n, ast.Load()), entry) is Role.HAS_GPU}
+    return [s for s in entry.body if isinstance(s, ast.Assign) and bound(s) & tested]
 
 
 def _was_for_loop(script: Script, statement: ast.stmt, plan: Plan) -> bool:
@@ -89,7 +90,7 @@ def _loop_nodes(plan: Plan) -> Iterator[ast.AST]:
         yield from ast.walk(function)
 
 
-def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
+def is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
     """A statement that does nothing but find out about, name or print the device."""
     entry = plan.nest.entry
     match statement:
@@ -98,7 +99,7 @@ def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
         case ast.If():
             inner = [*statement.body, *statement.orelse]
             return _only_asks(script, statement.test, entry) and all(
-                _is_hardware(script, s, plan) for s in inner
+                is_hardware(script, s, plan) for s in inner
             )
         case ast.Expr(value=ast.Call(func=ast.Name(id="print"), args=args)):
             names = {n for a in args for n in read(a)}
@@ -110,16 +111,24 @@ def _is_hardware(script: Script, statement: ast.stmt, plan: Plan) -> bool:
 def _only_asks(script: Script, value: ast.AST, scope: Scope) -> bool:
     """Whether all calls ask what hardware there is, those of functions of the script followed."""
     for node in ast.walk(value):
-        if isinstance(node, ast.Call) and not (script.imports.resolve(node.func) or "").startswith(ASKING):
+        if isinstance(node, ast.Call) and not _asks(script, node):
             function = script.roles.callee(node, scope)
             if function is None or function in script.roles.owner:
                 return False
             if any(isinstance(n, ast.Global | ast.Yield | ast.Raise) for n in walk_scope(function.body)):
                 return False
             called = [n for n in walk_scope(function.body) if isinstance(n, ast.Call)]
-            if not all((script.imports.resolve(n.func) or "").startswith(ASKING) for n in called):
+            if not all(_asks(script, n) for n in called):
                 return False
     return True
+
+
+def _asks(script: Script, call: ast.Call) -> bool:
+    """`torch.cuda.is_available()`, and `hasattr(torch.backends, "mps")` before it."""
+    match call:
+        case ast.Call(func=ast.Name(id="hasattr" | "getattr"), args=[of, *_]):
+            return f"{script.imports.resolve(of)}.".startswith(("torch.", *ASKING))
+    return (script.imports.resolve(call.func) or "").startswith(ASKING)
 
 
 def _is_read(script: Script, plan: Plan, statement: ast.stmt) -> bool:
@@ -142,16 +151,18 @@ def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) 
         own = statement.lineno <= other.lineno <= (statement.end_lineno or 0)
         if inside or own or other in plan.moved_setup:
             continue
-        if name in read(_shallow(other)) and not _is_hardware(script, other, plan):
+        if name in read(_shallow(other)) and not is_hardware(script, other, plan):
             return True
         if name in read(_shallow(other)) and not isinstance(other, ast.Expr):
             return True
-    if any(name in read(expression) for _, expression in plan.trainer.values()):
-        return True
+    variables = Variables(script, [i for _, i in hook_items(plan)])
+    for scope, expression in plan.trainer.values():
+        if Variable(entry, name) in variables.read(read(expression), scope):
+            return True
     first = plan.nest.epochs.first
     if first is not None and name in read(first):
         return True
-    if plan.nest.batches.source is not None and name in read(plan.nest.batches.source):
+    if Variable(entry, name) in _given_to_fit(script, plan):
         return True
     for function in [*script.roles.functions.values(), *script.roles.owner]:
         if function not in plan.absorbed and function is not entry and name in free(function):
@@ -161,10 +172,19 @@ def _read_by_others(script: Script, plan: Plan, name: str, statement: ast.stmt) 
     return Variable(entry, name) in hook_reads(script, plan)
 
 
+def _given_to_fit(script: Script, plan: Plan) -> set[Variable]:
+    """What the loaders that fit() is given are made of, seen through the parameters of functions that are written out."""
+    variables = Variables(script, [i for _, i in hook_items(plan)])
+    batches = plan.nest.batches
+    sources = [(batches.scope, batches.source)] if batches.source is not None else []
+    sources += [plan.val_source] if plan.val_source is not None else []
+    return {v for scope, source in sources for v in variables.read(read(source), scope)}
+
+
 def hook_reads(script: Script, plan: Plan) -> set[Variable]:
     """Variables of the script that any hook reads."""
     variables = Variables(script, [i for _, i in hook_items(plan)])
-    return {v for hook in plan.hooks.values() for v in usage(hook.items, variables, plan).read}
+    return {v for hook in plan.hooks.values() for v in hook_usage(hook, variables, plan).read}
 
 
 def _shallow(statement: ast.stmt) -> list[ast.AST]:
@@ -263,14 +283,3 @@ def _is_literal(value: ast.expr) -> bool:
 
 def _with_guard_open(statement: ast.stmt) -> list[ast.stmt]:
     return statement.body if is_guard(statement) else [statement]  # type: ignore[attr-defined]
-
-
-def is_guard(statement: ast.stmt) -> bool:
-    """`if __name__ == "__main__":`"""
-    match statement:
-        case ast.If(
-            test=ast.Compare(left=ast.Name(id="__name__"), comparators=[ast.Constant(value="__main__")]),
-            orelse=[],
-        ):
-            return True
-    return False

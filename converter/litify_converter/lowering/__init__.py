@@ -10,6 +10,8 @@ from litify_converter.lowering.brought import Brought
 from litify_converter.lowering.constant_arguments import ConstantArguments
 from litify_converter.lowering.epoch_counter import EpochCounter
 from litify_converter.lowering.first_epoch import FirstEpoch
+from litify_converter.lowering.given_back import GivenBack
+from litify_converter.lowering.iterators import Iterators
 from litify_converter.lowering.launched import Launched
 from litify_converter.lowering.listed import Listed
 from litify_converter.lowering.loop_else import LoopElse
@@ -22,8 +24,10 @@ from litify_converter.lowering.processes import OneProcess, Sharded
 from litify_converter.lowering.redefined import Redefined
 from litify_converter.lowering.skipped_epochs import SkippedEpochs
 from litify_converter.lowering.starred import Starred
+from litify_converter.lowering.start_kept import StartKept
 from litify_converter.lowering.static_methods import StaticMethods
 from litify_converter.lowering.sums import Sums
+from litify_converter.lowering.tuples import Tuples
 from litify_converter.lowering.wrappers import Wrappers
 from litify_converter.read import Script, parse
 from litify_converter.refusals import Refusal, UnreadableScript
@@ -33,6 +37,9 @@ LOWERINGS: tuple[Lowering, ...] = (
     Redefined(),
     StaticMethods(),
     Starred(),
+    Tuples(),
+    GivenBack(),
+    Iterators(),
     Sharded(),
     Launched(),
     OptionalProcesses(),
@@ -44,6 +51,7 @@ LOWERINGS: tuple[Lowering, ...] = (
     EpochCounter(),
     SkippedEpochs(),
     FirstEpoch(),
+    StartKept(),
     Phases(),
     Modes(),
     ConstantArguments(),

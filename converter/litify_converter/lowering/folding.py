@@ -191,12 +191,18 @@ def _written_out(block: str, tree: ast.Module, name: str, value: Constant) -> st
             word = " and " if isinstance(node.op, ast.And) else " or "
             if any(isinstance(n, ast.Name) and n.id == name for r in rest for n in ast.walk(r)):
                 return None
-            edits.append(text.replace(node, word.join(text.of(r) for r in rest)))
+            edits.append(text.replace(node, word.join(_part(text, r) for r in rest)))
         elif isinstance(node, ast.Name) and node.id == name:
             if not isinstance(node.ctx, ast.Load):
                 return None
             edits.append(text.replace(node, repr(value)))
     return apply(block, range(1, len(text.lines) + 1), edits)[0]
+
+
+def _part(text: Text, node: ast.expr) -> str:
+    """A part of a test, whose own text leaves out the brackets around it."""
+    bare = not isinstance(node, ast.BoolOp | ast.IfExp | ast.NamedExpr | ast.Lambda)
+    return text.of(node) if bare and node.lineno == node.end_lineno else f"({text.of(node)})"
 
 
 def _undecided(node: ast.BoolOp, name: str, value: Constant) -> list[ast.expr] | None:

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from litify_converter.notebook import Joined
 from litify_converter.verify import synthetic as synthetic_data
 from litify_converter.verify.compare import Comparison, Finding, compare
+from litify_converter.verify.notebooks import in_cells, python_in
 from litify_converter.verify.plot import check_plot, draw_losses
 from litify_converter.verify.printed import PrintedComparison, unsteady_columns
 from litify_converter.verify.run import Outcome, run_recorded
@@ -52,6 +54,7 @@ class _Recorded:
     summary: RunSummary
     trace: Trace
     scratch: Scratch
+    joined: Joined | None  # of a notebook
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         scratch = mirror(folder / "tree", Path.cwd().resolve(), both, omit=folder.parent)
     except OSError as error:
         raise CannotVerify(f"cannot copy the working folder to {folder}: {error}") from error
+    joined = python_in(script, scratch.place_of(real))
     settings = Settings(
         script=str(scratch.place_of(real)),
         argv0=str(scratch.place_of(real)) if os.path.isabs(script) else script,
@@ -228,7 +232,7 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
         _as_one_process(real) if script == request.raw else {},
     )
     trace = read_trace(traces)
-    reason = _failure(script, request, outcome, trace, scratch, log)
+    reason = _failure(script, request, outcome, trace, log, lambda where: _line(where, scratch, joined))
     if reason is not None:
         kept = folder.parent / f"{real.stem}.log"
         shutil.move(log, kept)
@@ -236,7 +240,7 @@ def _recorded(request: _Request, script: str, folder: Path, keyed: bool) -> _Rec
     if not request.keep:
         shutil.rmtree(scratch.tree, onerror=_make_writable)  # now, not at the end: it may be large
     summary = RunSummary(script, len(trace.steps), trace.optimizers, round(outcome.seconds, 1))
-    return _Recorded(summary, trace, scratch)
+    return _Recorded(summary, trace, scratch, joined)
 
 
 def _as_one_process(script: Path) -> dict[str, str]:
@@ -251,7 +255,12 @@ def _as_one_process(script: Path) -> dict[str, str]:
 
 
 def _failure(
-    script: str, request: _Request, outcome: Outcome, trace: Trace, scratch: Scratch, log: Path
+    script: str,
+    request: _Request,
+    outcome: Outcome,
+    trace: Trace,
+    log: Path,
+    line: Callable[[str | None], str | None],
 ) -> str | None:
     """Why this run proves nothing, or None."""
     if trace.end and trace.end.reason == "steps":
@@ -262,7 +271,7 @@ def _failure(
             "give a longer --timeout or fewer --steps"
         )
     if trace.end and trace.end.error:
-        place = f" ({_line(trace.end.where, scratch)})" if trace.end.where else ""
+        place = f" ({line(trace.end.where)})" if trace.end.where else ""
         if trace.end.data_missing:
             return f"{script}: its data is missing here: {trace.end.error}{place}; {_about_data(trace.end, request)}"
         hint = f"; --steps {len(trace.steps)} compares the steps before it" if trace.steps else ""
@@ -287,12 +296,12 @@ def _last_line(log: Path) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _line(where: str | None, scratch: Scratch) -> str | None:
+def _line(where: str | None, scratch: Scratch, joined: Joined | None) -> str | None:
     """A place in the scratch copy as the user knows it, relative to the working folder if below."""
     if where is None:
         return None
     original = scratch.original_of(where)
-    return original.removeprefix(f"{Path.cwd().resolve()}{os.sep}")
+    return in_cells(original.removeprefix(f"{Path.cwd().resolve()}{os.sep}"), joined)
 
 
 def _verdict(pair: _Pair, request: _Request) -> Verdict:
@@ -323,8 +332,8 @@ def _difference(finding: Finding | None, pair: _Pair) -> Difference | None:
         raw=finding.raw,
         lit=finding.lit,
         relative=finding.relative,
-        raw_line=_line(finding.raw_where, pair.raw.scratch),
-        lit_line=_line(finding.lit_where, pair.lit.scratch),
+        raw_line=_line(finding.raw_where, pair.raw.scratch, pair.raw.joined),
+        lit_line=_line(finding.lit_where, pair.lit.scratch, pair.lit.joined),
     )
 
 

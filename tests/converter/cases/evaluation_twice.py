@@ -83,7 +83,7 @@ def main():
     test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
     model = LitEvaluationTwice(test_loader)
     data = EvaluationTwiceData(x, y)
-    trainer = Trainer(max_epochs=3)
+    trainer = Trainer(max_epochs=3, accelerator="cpu")
     trainer.fit(model, data)
 
 

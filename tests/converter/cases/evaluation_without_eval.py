@@ -79,7 +79,7 @@ def main():
     model = LitEvaluationWithoutEval(test_loader)
 
     data = EvaluationWithoutEvalData(x, y)
-    trainer = Trainer(max_epochs=3)
+    trainer = Trainer(max_epochs=3, accelerator="cpu")
     trainer.fit(model, data)
 
 

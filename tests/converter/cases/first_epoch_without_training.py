@@ -37,8 +37,8 @@ from litify import LightningDataModule, LightningModule, Trainer
 class LitFirstEpochWithoutTraining(LightningModule):
     def __init__(self, x, y):
         super().__init__()
-        self.x = x
-        self.y = y
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("y", y, persistent=False)
         self.net = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.3), nn.Linear(8, 3))
 
     def on_train_epoch_start(self):

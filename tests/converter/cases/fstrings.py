@@ -33,13 +33,13 @@ from litify import LightningModule, Trainer
 
 
 class LitFstrings(LightningModule):
-    def __init__(self, best, epochs, step, width):
+    def __init__(self, best, epochs, width):
         super().__init__()
         self.best = best
         self.epochs = epochs
-        self.step = step
         self.width = width
         self.net = nn.Sequential(nn.Linear(4, self.width), nn.Linear(self.width, 3))
+        self.step = 0
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
@@ -67,10 +67,9 @@ class LitFstrings(LightningModule):
 def main(epochs=3, width=8):
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8)
-    step = 0
     best = {"loss": 10.0}
-    model = LitFstrings(best, epochs, step, width)
-    trainer = Trainer(max_epochs=epochs)
+    model = LitFstrings(best, epochs, width)
+    trainer = Trainer(max_epochs=epochs, accelerator="cpu")
     trainer.fit(model, loader)
 
 

@@ -40,8 +40,8 @@ from litify import LightningModule, Trainer
 class LitFullBatch(LightningModule):
     def __init__(self, x, y):
         super().__init__()
-        self.x = x
-        self.y = y
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("y", y, persistent=False)
         self.net = nn.Linear(4, 3)
 
     def training_step(self, batch, batch_idx):

@@ -46,16 +46,18 @@ class LitGan(LightningModule):
         self.G = G
         self.bce = bce
         self.d_optimizer = d_optimizer
-        self.fixed_noise = fixed_noise
+        self.register_buffer("fixed_noise", fixed_noise, persistent=False)
         self.g_optimizer = g_optimizer
 
     def training_step(self, batch, batch_idx):
         g_optimizer, d_optimizer = self.optimizers()
         (real,) = batch
-        ones, zeros = torch.ones(len(real), 1), torch.zeros(len(real), 1)
+        ones, zeros = torch.ones(len(real), 1, device=self.device), torch.zeros(
+            len(real), 1, device=self.device
+        )
 
         # discriminator
-        fake = self.G(torch.randn(len(real), 3))
+        fake = self.G(torch.randn(len(real), 3, device=self.device))
         self.d_loss = self.bce(self.D(real), ones) + self.bce(self.D(fake.detach()), zeros)
         d_optimizer.zero_grad()
         self.manual_backward(self.d_loss)
@@ -82,7 +84,8 @@ def main():
     real_data = DataLoader(TensorDataset(torch.randn(64, 2)), batch_size=16, shuffle=True)
     G = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
     D = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
-    g_optimizer, d_optimizer = torch.optim.Adam(G.parameters()), torch.optim.Adam(D.parameters())
+    g_optimizer = torch.optim.Adam(G.parameters())
+    d_optimizer = torch.optim.Adam(D.parameters())
     bce = nn.BCEWithLogitsLoss()
     fixed_noise = torch.randn(4, 3)
 

@@ -61,12 +61,12 @@ class LitGradScaler(LightningModule):
 
 def main():
     torch.manual_seed(0)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(max_epochs=3)
+    device = trainer.strategy.root_device
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
     scaler = torch.amp.GradScaler(enabled=device.type == "cuda")
     model = LitGradScaler(scaler)
-    trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
 
 

@@ -64,7 +64,7 @@ class LitNet(LightningModule):
         self.model = Net()
 
     def on_train_epoch_start(self):
-        self.hidden = torch.zeros(1, 1, 8)
+        self.hidden = torch.zeros(1, 1, 8, device=self.device)
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch

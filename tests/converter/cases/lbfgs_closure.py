@@ -36,12 +36,11 @@ class LitLbfgsClosure(LightningModule):
         self.criterion = criterion
         self.net = net
         self.optimizer = optimizer
-        self.x = x
-        self.y = y
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("y", y, persistent=False)
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, i, batch_idx):
         optimizer = self.optimizers()
-        i = batch
         self.print("STEP", i)
 
         def closure():

@@ -31,25 +31,23 @@ from litify import LightningModule, Trainer
 class LitLossChangedAfterStep(LightningModule):
     def __init__(self):
         super().__init__()
-        self.automatic_optimization = False
         self.net = nn.Linear(4, 3)
 
-    def on_train_epoch_start(self):
-        self.total = 0.0
-
     def training_step(self, batch, batch_idx):
-        optimizer = self.optimizers()
         inputs, labels = batch
-        optimizer.zero_grad()
         loss = F.cross_entropy(self.net(inputs), labels)
-        self.manual_backward(loss)
-        optimizer.step()
-        loss *= len(inputs)  # for the sum below
-        self.total += loss.item()
+        train_loss = loss
+        loss = loss * len(inputs)
+        self.log(
+            "total", loss / len(inputs), on_step=False, on_epoch=True, batch_size=len(inputs), sync_dist=True
+        )
+        self.log("train_loss", train_loss, prog_bar=True)
+        return train_loss
 
     def on_train_epoch_end(self):
         epoch = self.current_epoch
-        self.print(epoch, self.total / len(self.trainer.train_dataloader.dataset))
+        total = self.trainer.callback_metrics["total"].item()
+        self.print(epoch, total)
 
     def configure_optimizers(self):
         optimizer = torch.optim.Adam(self.net.parameters())

@@ -87,15 +87,15 @@ device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
 
 class LitPhases(LightningModule):
-    def __init__(self, best_acc, best_weights, criterion, model, num_epochs, optimizer, scheduler):
+    def __init__(self, best_weights, criterion, model, num_epochs, optimizer, scheduler):
         super().__init__()
-        self.best_acc = best_acc
         self.best_weights = best_weights
         self.criterion = criterion
         self.model = model
         self.num_epochs = num_epochs
         self.optimizer = optimizer
         self.scheduler = scheduler
+        self.best_acc = 0.0
 
     def on_train_epoch_start(self):
         epoch = self.current_epoch
@@ -160,15 +160,13 @@ class LitPhases(LightningModule):
 
 def train_model(model, criterion, optimizer, scheduler, num_epochs=25):
     best_weights = copy.deepcopy(model.state_dict())
-    best_acc = 0.0
-    lit_model = LitPhases(best_acc, best_weights, criterion, model, num_epochs, optimizer, scheduler)
+    lit_model = LitPhases(best_weights, criterion, model, num_epochs, optimizer, scheduler)
     trainer = Trainer(max_epochs=num_epochs, num_sanity_val_steps=0)
     trainer.fit(lit_model, dataloaders["train"], dataloaders["val"])
     model.eval()
-    best_acc = lit_model.best_acc
     best_weights = lit_model.best_weights
 
-    print(f"R: {best_acc:.4f}")
+    print(f"R: {lit_model.best_acc:.4f}")
     model.load_state_dict(best_weights)
     return model
 

@@ -29,13 +29,12 @@ from litify import LightningModule, Trainer
 class LitRegressionOverIterations(LightningModule):
     def __init__(self, x, y):
         super().__init__()
-        self.x = x
-        self.y = y
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("y", y, persistent=False)
         self.net = nn.Sequential(nn.Linear(1, 10), nn.ReLU(), nn.Linear(10, 1))
         self.loss_func = nn.MSELoss()
 
-    def training_step(self, batch, batch_idx):
-        t = batch
+    def training_step(self, t, batch_idx):
         prediction = self.net(self.x)
         loss = self.loss_func(prediction, self.y)
         if t % 10 == 0:

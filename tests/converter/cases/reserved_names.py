@@ -50,12 +50,12 @@ class Log:
 
 
 class LitReservedNames(LightningModule):
-    def __init__(self, dtype, global_step, logger):
+    def __init__(self, dtype, logger):
         super().__init__()
         self.dtype_ = dtype
-        self.global_step_ = global_step
         self.logger_ = logger
         self.net = nn.Linear(4, 3)
+        self.global_step_ = 0
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
@@ -74,13 +74,11 @@ def main():
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8)
     logger = Log()
-    global_step = 0
     dtype = torch.float32
-    model = LitReservedNames(dtype, global_step, logger)
+    model = LitReservedNames(dtype, logger)
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
-    global_step = model.global_step_
-    print(global_step, len(logger.lines))
+    print(model.global_step_, len(logger.lines))
 
 
 if __name__ == "__main__":

@@ -38,12 +38,12 @@ from litify import LightningModule, Trainer
 
 
 class LitShadowedNames(LightningModule):
-    def __init__(self, losses, scale):
+    def __init__(self, scale):
         super().__init__()
         self.automatic_optimization = False
-        self.losses = losses
         self.scale = scale
         self.net = nn.Linear(4, 3)
+        self.losses = []
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
@@ -76,11 +76,10 @@ def main():
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8)
     scale = 2.0
-    losses = []
-    model = LitShadowedNames(losses, scale)
+    model = LitShadowedNames(scale)
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
-    print(min(losses))
+    print(min(model.losses))
 
 
 main()

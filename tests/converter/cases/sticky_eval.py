@@ -81,7 +81,7 @@ def main():
     model = LitStickyEval(test_loader)
 
     data = StickyEvalData(x, y)
-    trainer = Trainer(max_epochs=3)
+    trainer = Trainer(max_epochs=3, accelerator="cpu")
     trainer.fit(model, data)
 
 

@@ -38,10 +38,10 @@ from litify import LightningModule, Trainer
 
 
 class LitTrainResultUsed(LightningModule):
-    def __init__(self, history):
+    def __init__(self):
         super().__init__()
-        self.history = history
         self.net = nn.Linear(4, 3)
+        self.history = []
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
@@ -69,11 +69,10 @@ def main():
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
     test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
-    history = []
-    model = LitTrainResultUsed(history)
+    model = LitTrainResultUsed()
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
-    print(history)
+    print(model.history)
 
 
 if __name__ == "__main__":

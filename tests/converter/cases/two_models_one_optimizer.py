@@ -52,7 +52,8 @@ class LitTwoModelsOneOptimizer(LightningModule):
 def main():
     torch.manual_seed(0)
     loader = DataLoader(TensorDataset(torch.randn(32, 4)), batch_size=8, shuffle=True)
-    encoder, decoder = nn.Linear(4, 2), nn.Linear(2, 4)
+    encoder = nn.Linear(4, 2)
+    decoder = nn.Linear(2, 4)
     params = list(encoder.parameters()) + list(decoder.parameters())
     optimizer = torch.optim.Adam(params, lr=1e-3)
 

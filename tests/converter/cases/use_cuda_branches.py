@@ -34,11 +34,10 @@ from litify import LightningModule, Trainer
 
 
 class LitUseCudaBranches(LightningModule):
-    def __init__(self, criterion, net, opt):
+    def __init__(self):
         super().__init__()
-        self.criterion = criterion
-        self.net = net
-        self.opt = opt
+        self.net = nn.Linear(4, 3)
+        self.criterion = nn.CrossEntropyLoss()
 
     def training_step(self, batch, batch_idx):
         inputs, labels = batch
@@ -47,22 +46,16 @@ class LitUseCudaBranches(LightningModule):
         return loss
 
     def configure_optimizers(self):
-        return self.opt
+        opt = torch.optim.Adam(self.net.parameters())
+        return opt
 
 
 def main():
-    use_cuda = torch.cuda.is_available()
     torch.manual_seed(0)
     x, y = torch.randn(32, 4), torch.randint(0, 3, (32,))
     loader = DataLoader(TensorDataset(x, y), batch_size=8, shuffle=True)
     test_loader = DataLoader(TensorDataset(x, y), batch_size=8)
-    net = nn.Linear(4, 3)
-    criterion = nn.CrossEntropyLoss()
-    if use_cuda:
-        net.cuda()
-        criterion = criterion.cuda()
-    opt = torch.optim.Adam(net.parameters())
-    model = LitUseCudaBranches(criterion, net, opt)
+    model = LitUseCudaBranches()
     trainer = Trainer(max_epochs=3)
     trainer.fit(model, loader)
 

@@ -33,16 +33,16 @@ max_iters = 10
 
 
 class LitWhileTrue(LightningModule):
-    def __init__(self, data, it):
+    def __init__(self, data):
         super().__init__()
         self.automatic_optimization = False
-        self.data = data
-        self.it = it
+        self.register_buffer("data", data, persistent=False)
         self.net = nn.Linear(4, 4)
+        self.it = 0
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
-        rows = torch.randint(0, len(self.data), (8,))
+        rows = torch.randint(0, len(self.data), (8,), device=self.device)
         loss = F.mse_loss(self.net(self.data[rows]), self.data[rows])
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
@@ -62,8 +62,7 @@ class LitWhileTrue(LightningModule):
 def main():
     torch.manual_seed(0)
     data = torch.randn(64, 4)
-    it = 0
-    model = LitWhileTrue(data, it)
+    model = LitWhileTrue(data)
     trainer = Trainer(max_epochs=1)
     trainer.fit(model, itertools.count())
 
