@@ -6,7 +6,7 @@ import ast
 
 from litify_converter.blocks import statements_of
 from litify_converter.idioms.setup import is_hardware, keep_option
-from litify_converter.ir import TRAINER, Plan
+from litify_converter.ir import TRAINER, Hook, Plan
 from litify_converter.moves import moved_by_hand
 from litify_converter.read import Script
 from litify_converter.trainer_use import early_use
@@ -21,6 +21,9 @@ def choose_device(script: Script, plan: Plan) -> None:
     that chooses another device then holds for all of the script. Else the Trainer gets `accelerator=device.type`.
     """
     entry, outer = plan.nest.entry, plan.nest.outer
+    if plan.owner is not None:
+        _tell_owner(script, plan)
+        return
     gone = plan.moved_setup | set(plan.dropped)
     top = [s for s in entry.body if s.lineno < outer.lineno and s not in gone]
     for statement in top:
@@ -47,6 +50,28 @@ def choose_device(script: Script, plan: Plan) -> None:
     if any(script.roles.of(n, entry) is Role.CONFIG for n in ast.walk(test) if isinstance(n, ast.expr)):
         choice = ast.IfExp(test, ast.Constant("auto"), ast.Constant("cpu"))
         plan.trainer["accelerator"] = (entry, choice)
+
+
+def owners_device(script: Script, plan: Plan) -> str | None:
+    """The attribute in which the object that trains keeps its torch.device: `device` of `self.device = torch.device(...)`."""
+    assert plan.owner is not None
+    for node in ast.walk(plan.owner.node):
+        match node:
+            case ast.Assign(
+                targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=ast.Call(func=func)
+            ):
+                if script.imports.resolve(func) == "torch.device":
+                    return name
+    return None
+
+
+def _tell_owner(script: Script, plan: Plan) -> None:
+    """The object whose method trains goes on putting tensors on its device: it is told the Trainer's."""
+    name = owners_device(script, plan)
+    if name is None or plan.owner is None or "on_fit_start" in plan.hooks:
+        return
+    told = Hook("on_fit_start", [], first=[f"self.{plan.owner.name}.{name} = self.device"])
+    plan.hooks = {"on_fit_start": told, **plan.hooks}
 
 
 def _can_be_asked(script: Script, plan: Plan, top: list[ast.stmt], statement: ast.stmt) -> bool:

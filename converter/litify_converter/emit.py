@@ -8,6 +8,7 @@ import libcst as cst
 
 from litify_converter.batch_argument import name_batch
 from litify_converter.blocks import after_loop, is_guard
+from litify_converter.device_choice import owners_device
 from litify_converter.epochs import epoch_after
 from litify_converter.ir import TRAINER, Bind, Hook, Item, Moved, New, Plan, Scope
 from litify_converter.lifetimes import DEFINING, Home, Homes, find_homes
@@ -203,6 +204,10 @@ class Emitter:
         plan, entry, roles = self.plan, self.plan.nest.entry, self.script.roles
         after = after_loop(entry.body, plan.nest.outer)
         names = exposed(after)
+        if plan.owner is not None:
+            own = plan.owner.self_name.name
+            attribute = owners_device(self.script, plan) if own in names else None
+            return [f"{self.spelling.instance}.to({own}.{attribute})"] if attribute is not None else []
         models = {
             v.name for v in self.homes.home if roles.of(ast.Name(v.name, ast.Load()), v.scope) is Role.MODEL
         }

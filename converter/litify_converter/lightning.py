@@ -11,7 +11,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from litify_converter.ir import Item, New, Plan
+from litify_converter.ir import Hook, Item, New, Plan
+from litify_converter.lowering.listed import is_list
 from litify_converter.read import Script
 
 EACH_EPOCH = '''class EachEpoch:
@@ -54,8 +55,15 @@ def import_lines(names: Iterable[str], target: str) -> dict[str, list[str]]:
 
 
 def iterate_once(script: Script, plan: Plan) -> None:
-    """Batches that each epoch makes anew are begun once in each epoch under Lightning too."""
+    """Batches that each epoch makes anew are begun once in each epoch under Lightning too; a list is one loader."""
     hook = plan.hooks.get("train_dataloader")
+    batches = plan.nest.batches
+    if hook is None and batches.source is not None and is_list(script, batches.source, batches.scope):
+        source = ast.unparse(batches.source)  # Lightning would take the items for loaders
+        item = New(batches.scope, f"return EachEpoch(lambda: {source})")
+        plan.hooks["train_dataloader"] = Hook("train_dataloader", [item])
+        plan.support.append(EACH_EPOCH)
+        return
     if hook is None or "reload_dataloaders_every_n_epochs" not in plan.trainer_text:
         return
     *first, last = hook.items

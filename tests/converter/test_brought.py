@@ -298,3 +298,36 @@ def test_a_file_beside_that_cannot_be_read_is_no_crash(tmp_path: Path, engine: s
     with pytest.raises(NothingToConvert):
         convert(write(tmp_path, {"engine.py": engine, "main.py": main}))
     ast.parse(main)
+
+
+def test_networks_of_a_star_import_are_made_in_the_script_s_order(tmp_path: Path) -> None:
+    """Each draws its first weights: one that stays in the set-up is not made before one that was made earlier."""
+    (tmp_path / "models.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Linear):\n    pass\n\n\nclass Features(nn.Linear):\n    pass\n"
+    )
+    script = tmp_path / "train.py"
+    script.write_text("""\
+import torch
+from torch import nn
+from models import *
+
+width = 4
+net = Net(4, 3)
+features = Features(4, 4)
+features.eval()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+shape = (width, 2)
+for epoch in range(2):
+    for x, y in loader:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(features(x)), y) * shape[1]
+        loss.backward()
+        optimizer.step()
+""")
+    text = convert(script).text
+    made = (
+        text.index("LitNet(", text.index("Net(4, 3)"))
+        if "self.net = Net(" in text
+        else text.index("Net(4, 3)")
+    )
+    assert made < text.index("Features(4, 4)") or "self.features = Features(" in text

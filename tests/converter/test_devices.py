@@ -126,7 +126,32 @@ for epoch in range(2):
 out = net(test_x)
 print("RESULT %.6f" % out.sum().item())
 """
+OBJECT_THAT_TRAINS = """
+class Solver:
+    def __init__(self):
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = net.to(self.device)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.1)
+
+    def train(self):
+        for epoch in range(2):
+            for inputs, labels in loader:
+                inputs, labels = inputs.to(self.device), labels.to(self.device)
+                self.optimizer.zero_grad()
+                loss = criterion(self.net(inputs), labels)
+                loss.backward()
+                self.optimizer.step()
+            print("RESULT %.6f" % loss.item())
+        self.test()
+
+    def test(self):
+        print("RESULT %.6f" % self.net(x.to(self.device)).sum().item())
+
+
+Solver().train()
+"""
 CASES = {
+    "object_that_trains": (OBJECT_THAT_TRAINS, "self.solver.device = self.device", "accelerator"),
     "all_at_once": (ALL_AT_ONCE, 'self.register_buffer("x", x, persistent=False)', "accelerator"),
     "noise_in_the_step": (
         NOISE_IN_THE_STEP,

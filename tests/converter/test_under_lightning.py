@@ -34,6 +34,7 @@ SCRIPTS = [
             "first_epoch_from_a_counter",
             "full_batch_with_evaluation",
             "length_bound_again_after",
+            "list_counted_from_one",
             "loader_made_in_epoch",
             "loader_of_a_dictionary_in_the_call",
             "losses_kept_as_numbers",

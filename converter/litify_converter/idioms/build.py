@@ -12,6 +12,7 @@ from litify_converter.lifetimes import Home, find_homes
 from litify_converter.read import Script
 from litify_converter.rewrite import is_device_move
 from litify_converter.variables import Variables
+from litify_linter.reading.imports import dotted
 from litify_linter.reading.roles import Role, constructed_role
 from litify_linter.reading.scopes import Function, bound, free, read, walk_scope
 
@@ -229,7 +230,7 @@ class _Makers:
         for node in walk_scope(statement):
             if not isinstance(node, ast.Call):
                 continue
-            name = self.script.imports.resolve(node.func) or ""
+            name = self.script.imports.resolve(node.func) or dotted(node.func) or ""  # `from models import *`
             if constructed_role(name) is Role.MODEL:
                 return True
             unknown = name.partition(".")[0] not in DRAWING_NOTHING

@@ -34,19 +34,32 @@ class Listed(Lowering):
         training = {id(turn.statement) for way in cut for turn in way}
         for scope, loop in loops:
             alone = id(loop) in training and loop.body[0].lineno > loop.lineno
-            if alone and _is_list(script, _source(loop), scope):
+            inner = any(id(n) in training for s in loop.body for n in ast.walk(s) if isinstance(n, ast.For))
+            if alone and is_list(script, _source(loop), scope) and not (inner and _first(loop) is not None):
                 return _by_place(script, scope, loop)
         return None
 
 
 def _source(loop: ast.For) -> ast.expr:
     match loop.iter:
-        case ast.Call(func=ast.Name(id="enumerate"), args=[inner], keywords=[]):
+        case ast.Call(func=ast.Name(id="enumerate"), args=[inner, *start]) if (
+            _first(loop) is not None or not start
+        ):
             return inner
     return loop.iter
 
 
-def _is_list(script: Script, source: ast.expr, scope: Scope, depth: int = 4) -> bool:
+def _first(loop: ast.For) -> ast.expr | None:
+    """The number that `enumerate(samples, 1)` begins with, where it is a constant."""
+    match loop.iter:
+        case ast.Call(args=[_, ast.Constant() as first], keywords=[]):
+            return first
+        case ast.Call(args=[_], keywords=[ast.keyword(arg="start", value=ast.Constant() as first)]):
+            return first
+    return None
+
+
+def is_list(script: Script, source: ast.expr, scope: Scope, depth: int = 4) -> bool:
     """Whether a name stands for a list, by everything that it is bound to."""
     if not isinstance(source, ast.Name) or not depth:
         return False
@@ -60,7 +73,7 @@ def _is_list(script: Script, source: ast.expr, scope: Scope, depth: int = 4) -> 
         return False  # bound in another way too
     given = _given(script, name, scope) if isinstance(scope, Function) and name in parameters(scope) else []
     found = [_makes_list(script, value) for value in values]
-    found += [_is_list(script, value, caller, depth - 1) for value, caller in given]
+    found += [is_list(script, value, caller, depth - 1) for value, caller in given]
     return bool(found) and all(found)
 
 
@@ -85,13 +98,17 @@ def _by_place(script: Script, scope: Scope, loop: ast.For) -> Lowered:
     text = Text(script.text)
     source = text.of(_source(loop))
     target = loop.target
+    taken = bound(scope.body) | read(scope.body) | bound(script.tree.body)
+    place = next(n for n in ("place", "place_", "place__") if n not in taken)
+    counted = ""
     if _source(loop) is not loop.iter and isinstance(target, ast.Tuple):
-        place, target = text.of(target.elts[0]), target.elts[1]
-    else:
-        taken = bound(scope.body) | read(scope.body) | bound(script.tree.body)
-        place = next(n for n in ("place", "place_", "place__") if n not in taken)
+        number, target, first = text.of(target.elts[0]), target.elts[1], _first(loop)
+        if first is None:
+            place = number
+        else:
+            counted = f"{text.indent(loop.body[0])}{number} = {place} + {ast.unparse(first)}\n"
     header = header_end(text, loop.body, loop.iter.end_lineno or loop.lineno)
-    sample = f"{text.indent(loop.body[0])}{text.of(target)} = {source}[{place}]\n"
+    sample = f"{counted}{text.indent(loop.body[0])}{text.of(target)} = {source}[{place}]\n"
     edits = [
         Edit(text.start(loop.target), text.end(loop.iter), f"{place} in range(len({source}))"),
         Edit((header + 1, 0), (header + 1, 0), sample, loop.lineno),
