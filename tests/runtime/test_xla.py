@@ -188,6 +188,52 @@ def test_the_converted_digits_script_trains_on_cores(tmp_path: Path) -> None:
     assert int(re.findall(r"Accuracy: (\d+)/300", result.stdout)[-1]) > 270
 
 
+def test_a_script_may_put_tensors_on_the_trainers_device_before_training(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(EARLY)
+    result = run(script, "--tpu-cores", "4")
+    assert result.returncode == 0, result.stderr
+    on_cores, on_cpu = (float(n) for n in re.findall(r"LOSS (\S+) (\S+)", result.stdout)[-1])
+    assert abs(on_cores - on_cpu) < 1e-4
+
+
+EARLY = """
+import torch
+from torch import nn
+from litify import LightningModule, Trainer
+
+torch.manual_seed(0)
+trainer = Trainer(max_epochs=3, logger=False, enable_checkpointing=False)
+device = trainer.strategy.root_device
+x = torch.randn(8, 4)
+there, net = x.to(device), nn.Linear(4, 1)
+twin = nn.Linear(4, 1)
+twin.load_state_dict(net.state_dict())
+net.to(device)
+
+
+class Lit(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, place, batch_idx):
+        return self.net(there).pow(2).mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+trainer.fit(Lit(), range(1))
+optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
+for _ in range(3):
+    optimizer.zero_grad()
+    twin(x).pow(2).mean().backward()
+    optimizer.step()
+print("LOSS", net.cpu()(x).pow(2).mean().item(), twin(x).pow(2).mean().item())
+"""
+
+
 def test_a_number_of_cores_that_is_not_to_be_had_is_said(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text("import litify\n")

@@ -43,23 +43,29 @@ class XLAStrategy(Strategy):
 
     @property
     def root_device(self) -> torch.device:
+        self._take_all()  # before a script puts its first tensor there
         return self.devices[0]  # with SPMD the one virtual device that stands for all
 
     # -- set-up ----------------------------------------------------------------------------------------------------------
 
     def setup_environment(self) -> None:
         xla = torch_xla()
-        cores = len(self.devices)
-        if cores > 1 and self._mesh is None:
-            if not xla.runtime.is_spmd():
-                xla.runtime.use_spmd()
-            self._mesh = xla.distributed.spmd.Mesh(list(range(cores)), (cores,), (AXIS,))
+        self._take_all()
         if (
             self._seed != torch.initial_seed()
         ):  # XLA has a generator of its own; the script's seed is meant for it too
             self._seed = torch.initial_seed()
             xla.manual_seed(self._seed % 2**63)
         super().setup_environment()
+
+    def _take_all(self) -> None:
+        """Make one virtual device of all cores: of tensors that are on a core already, torch_xla would make copies."""
+        cores = len(self.devices)
+        if cores > 1 and self._mesh is None:
+            xla = torch_xla()
+            if not xla.runtime.is_spmd():
+                xla.runtime.use_spmd()
+            self._mesh = xla.distributed.spmd.Mesh(list(range(cores)), (cores,), (AXIS,))
 
     def setup_module(self, module: LightningModule, training: bool) -> None:
         with same_parameters():
