@@ -13,7 +13,7 @@ from litify_converter.epochs import epoch_after
 from litify_converter.ir import TRAINER, Bind, Hook, Item, Moved, New, Plan, Scope
 from litify_converter.lifetimes import DEFINING, Home, Homes, find_homes
 from litify_converter.lightning import import_lines
-from litify_converter.moves import moved_by_hand, runs
+from litify_converter.moves import moved_by_hand, run_by
 from litify_converter.notebook import is_command_line
 from litify_converter.options import options, signature
 from litify_converter.pieces import (
@@ -221,13 +221,15 @@ class Emitter:
         devices = [n for n in sorted(names) if roles.of(ast.Name(n, ast.Load()), entry) is Role.DEVICE]
         if devices:
             return [f"{self.spelling.instance}.to({devices[0]})"]
-        if not methods and not runs(after, models):
-            return []
         test = moved_by_hand(self.script, plan)
-        if test is None:
+        moved = models if methods else run_by(after, models)
+        if test is None or not moved:
             return []
-        there = f"{self.spelling.instance}.cuda()"
-        return [f"if {self.spelling.entry_text(entry, test)}:\n    {there}" if test is not True else there]
+        texts = [self.spelling.entry_text(entry, ast.Name(n, ast.Load())) for n in sorted(moved)]
+        there = [f"{text}.cuda()" for text in texts]
+        if test is True:
+            return there
+        return [f"if {self.spelling.entry_text(entry, test)}:\n    " + "\n    ".join(there)]
 
     def _data_arguments(self) -> list[str]:
         plan = self.plan

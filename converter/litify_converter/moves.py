@@ -50,18 +50,15 @@ def _still_there(test: ast.expr, script: Script, plan: Plan) -> ast.expr:
     return test
 
 
-def runs(code: Iterable[ast.stmt], models: set[str]) -> bool:
-    """Whether code calls one of the models, or gives it to a function."""
+def run_by(code: Iterable[ast.stmt], models: set[str]) -> set[str]:
+    """The models that code calls, or gives to a function."""
+    found: set[str] = set()
     for node in walk_scope(code):
         match node:
-            case ast.Call(func=ast.Name(id=name)) if name in models:
-                return True
-            case ast.Call(func=ast.Name(), args=arguments):
-                if any(isinstance(a, ast.Name) and a.id in models for a in arguments):
-                    return True
+            case ast.Call(func=ast.Name(id=name), args=arguments):
+                found |= {name} | {a.id for a in arguments if isinstance(a, ast.Name)}
             case ast.Call(
                 func=ast.Attribute(value=ast.Name(id=name), attr="forward" | "generate" | "sample")
             ):
-                if name in models:
-                    return True
-    return False
+                found.add(name)
+    return found & models
