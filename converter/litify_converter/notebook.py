@@ -173,7 +173,7 @@ class _Joining:
     any_statement: bool = False
 
     def add(self, cell: Cell) -> None:
-        source = _without_indent(cell.source.rstrip())
+        source = without_indent(cell.source.rstrip())
         lines, said = self._python(cell.number, source)
         tree = _parsed(lines, cell.number)
         self.said += said
@@ -247,7 +247,7 @@ class _Joining:
                 yield NotebookOnly(f"{one.quoted}: {one.meaning.unknown}", line)
 
 
-def _without_indent(source: str) -> str:
+def without_indent(source: str) -> str:
     """IPython takes the indent of a cell's first line off all of its lines."""
     indent = re.match(r"(?:[ \t]*\n)*([ \t]*)", source)
     if indent is None or not indent[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from litify_converter.notebook import without_indent
 from litify_linter.ipython import python_of
 
 MARKDOWN = "#md\n"  # a cell that begins so is markdown
@@ -60,6 +61,14 @@ def sources(text: str) -> list[str]:
     return found
 
 
+def cell_programs(text: str) -> list[str]:
+    """The Python of each code cell of a notebook, without the lines of IPython."""
+    return [python_of(without_indent(cell)) for cell in sources(text) if not cell.startswith(MARKDOWN)]
+
+
 def program(text: str) -> str:
     """The Python that a notebook runs, cell after cell, without the lines of IPython."""
-    return "\n".join(python_of(cell) for cell in sources(text) if not cell.startswith(MARKDOWN)) + "\n"
+    return (
+        "\n".join(python_of(without_indent(cell)) for cell in sources(text) if not cell.startswith(MARKDOWN))
+        + "\n"
+    )

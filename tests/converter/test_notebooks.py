@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from notebooks import MARKDOWN, notebook, program, sources
+from notebooks import MARKDOWN, cell_programs, notebook, program, sources
 from trajectory import difference, run
 
 from litify_converter.cells import as_notebook
@@ -349,4 +349,5 @@ def test_any_cells_convert_or_are_refused(tmp_path: Path, cells: list[str], to_n
     except (Refusal, UnreadableScript) as reason:
         assert str(reason) and reason.code != "LC900"
         return
-    compile(program(text) if to_notebook else text, "any", "exec")
+    for part in cell_programs(text) if to_notebook else [text]:
+        compile(part, "any", "exec")
